@@ -1,0 +1,412 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Guests under QEMU: boot, run commands, snapshot, restore any number of clones.
+
+Nothing in here knows what is tested; modules.py does. Three promises hold for
+every guest: each wait ends within a stated time, a kernel that complains is an
+error (see splat.py), and no QEMU outlives the process that started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import functools
+import itertools
+import os
+import re
+import select
+import shlex
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from qemu.qmp import QMPClient, QMPError
+
+import splat
+
+CACHE = Path(os.environ.get("SYSGENID_CACHE", "/cache"))
+RELEASE = os.environ.get("RELEASE") or (CACHE / "kernel/current").resolve().name
+KERNEL = CACHE / "kernel" / RELEASE / "vmlinuz"
+INITRAMFS = CACHE / "guest" / RELEASE / "initramfs.cpio.gz"
+LOGS = CACHE / "log"
+
+DEV_KVM = Path("/dev/kvm")
+KVM = ("-accel", "kvm", "-cpu", "host")
+TCG = ("-accel", "tcg,thread=multi", "-cpu", "max")
+
+BOOT_TIME = 90.0
+KVM_BOOT_TIME = 20.0
+QMP_TIME = 30.0
+MIGRATION_TIME = 60.0
+TAIL_LINES = 40
+
+# A guest that panics or oopses must end at once: panic=-1 reboots, which QEMU
+# is told to take as the end. Every message goes to the console, for splat.py.
+COMMAND_LINE = "console=ttyS0 panic=-1 oops=panic ignore_loglevel printk.devkmsg=on"
+
+_numbers = itertools.count(1)
+
+
+class GuestError(Exception):
+    """The guest is of no more use: it hung, died or its kernel complained."""
+
+
+class CommandFailed(Exception):
+    """A command in the guest ended with a status other than 0."""
+
+    def __init__(self, command: str, status: int, output: str) -> None:
+        super().__init__(f"`{command}` ended with status {status}:\n{output}")
+        self.status = status
+        self.output = output
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a machine is made of; a clone's differs from the original's in `guid` alone."""
+
+    guid: str | None = None
+    append: str = ""
+    smp: int = 2
+    memory: str = "256M"
+    extra: tuple[str, ...] = ()
+    accel: tuple[str, ...] | None = None
+
+    def arguments(self) -> list[str]:
+        """QEMU's command line without the ports, which shell.py wants otherwise."""
+        for file in (KERNEL, INITRAMFS):
+            if not file.exists():
+                raise GuestError(f"{file} is missing: run `make guest` first")
+        vmgenid = ("-device", f"vmgenid,guid={self.guid}") if self.guid else ()
+        return [
+            *("qemu-system-x86_64", "-machine", "q35", *(self.accel or accelerator())),
+            *("-smp", str(self.smp), "-m", self.memory),
+            *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+            *("-kernel", str(KERNEL), "-initrd", str(INITRAMFS)),
+            *("-append", f"{COMMAND_LINE} {self.append}"),
+            *vmgenid,
+            *self.extra,
+        ]
+
+
+class Machine:
+    """One running QEMU. Made by boot() or Snapshot.restore(); use it in a `with`."""
+
+    def __init__(self, spec: Spec, name: str, extra: tuple[str, ...] = ()) -> None:
+        LOGS.mkdir(parents=True, exist_ok=True)
+        self.spec = spec
+        self.name = f"{name}-{next(_numbers)}"
+        self.log = LOGS / f"{self.name}.log"
+        self._scanned = 0
+        self._sequence = 0
+        self._received = b""
+        self._loop = asyncio.new_event_loop()
+        self._qmp = QMPClient(self.name)
+        self._process, self._channel, monitor = self._spawn(extra)
+        try:
+            self._sync(self._qmp.connect(monitor))
+        except BaseException as error:
+            self.kill()
+            if isinstance(error, (QMPError, OSError, EOFError, TimeoutError)):
+                raise self._failure("QEMU does not start") from None
+            raise
+
+    @classmethod
+    def boot(cls, spec: Spec, name: str = "guest", timeout: float = BOOT_TIME) -> Machine:
+        """Boots a machine and waits until it takes commands."""
+        vm = cls(spec, name)
+        with vm._killed_on_error():
+            deadline = time.monotonic() + timeout
+            while vm._line(deadline, "it boots") != "ready":
+                pass
+            vm.check_log()
+        return vm
+
+    def _spawn(
+        self, extra: tuple[str, ...]
+    ) -> tuple[subprocess.Popen[bytes], socket.socket, socket.socket]:
+        """Starts QEMU with a socket each for its monitor and for the guest's ttyS1.
+
+        Inherited sockets need no path and no waiting for a listener. What QEMU
+        itself has to say goes to the same file as the guest's console. setpriv
+        makes the kernel kill QEMU if this process dies in whatever way; its
+        own session keeps the terminal's Ctrl-C for us, who then clean up.
+        """
+        channel, guest_channel = socket.socketpair()
+        monitor, guest_monitor = socket.socketpair()
+        arguments = [
+            *("setpriv", "--pdeathsig", "KILL", *self.spec.arguments()),
+            *("-chardev", f"file,id=console,append=on,path={self.log}"),
+            *("-chardev", f"socket,id=channel,fd={guest_channel.fileno()}"),
+            *("-chardev", f"socket,id=monitor,fd={guest_monitor.fileno()}"),
+            *("-serial", "chardev:console", "-serial", "chardev:channel"),
+            *("-mon", "chardev=monitor,mode=control"),
+            *extra,
+        ]
+        with guest_channel, guest_monitor, self.log.open("wb") as output:
+            process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(guest_channel.fileno(), guest_monitor.fileno()),
+                start_new_session=True,
+            )
+        return process, channel, monitor
+
+    # Commands in the guest
+
+    def sh(self, command: str, timeout: float = 30.0, check: bool = True) -> str:
+        """Runs a shell command in the guest, returns what it printed.
+
+        What the command leaves in the background goes on. A command that does
+        not end in time takes the guest with it, as nothing else can be said
+        of its state.
+        """
+        self._sequence += 1
+        sequence = str(self._sequence)
+        encoded = base64.b64encode(command.encode()).decode()
+        with self._killed_on_error():
+            self._send(f"{sequence} {encoded}\n".encode())
+            output, status = self._answer(sequence, time.monotonic() + timeout, command)
+            self.check_log()
+        if check and status != 0:
+            raise CommandFailed(command, status, output)
+        return output
+
+    def wait_for(self, command: str, pattern: str, timeout: float = 30.0) -> re.Match[str]:
+        """Repeats a command until its output matches; the guest lives on if it never does."""
+        deadline = time.monotonic() + timeout
+        while True:
+            output = self.sh(command, check=False)
+            if match := re.search(pattern, output, re.MULTILINE):
+                return match
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"{self.name}: no {pattern!r} from `{command}` within {timeout:g} s:\n{output}"
+                )
+            time.sleep(0.05)
+
+    def _answer(self, sequence: str, deadline: float, command: str) -> tuple[str, int]:
+        output = bytearray()
+        while True:
+            line = self._line(deadline, f"`{command}` ends")
+            if line.startswith("="):
+                output += base64.b64decode(line[1:])
+            elif line.startswith(f"done {sequence} "):
+                return output.decode(errors="replace"), int(line.split()[2])
+            else:
+                raise self._failure(f"unexpected answer {line!r} on the command channel")
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._channel.sendall(data)
+        except OSError:
+            raise self._failure("the guest is gone") from None
+
+    def _line(self, deadline: float, what: str) -> str:
+        """The next line from the guest, or an error as soon as none can come any more."""
+        while b"\n" not in self._received:
+            if select.select([self._channel], [], [], 0.5)[0]:
+                self._receive(what)
+            elif time.monotonic() > deadline:
+                raise self._failure(f"the guest hangs: time is over before {what}")
+            elif (status := self.status()) != "running":
+                raise self._failure(f"the guest is in state {status!r} before {what}")
+        line, _, self._received = self._received.partition(b"\n")
+        return line.decode(errors="replace").strip()
+
+    def _receive(self, what: str) -> None:
+        data = b""
+        with contextlib.suppress(OSError):
+            data = self._channel.recv(65536)
+        if not data:
+            raise self._failure(f"the guest ended before {what}")
+        self._received += data
+
+    # QEMU's monitor
+
+    def qmp(self, command: str, **arguments: object) -> Any:
+        """Runs one QMP command; an underscore in an argument's name stands for a hyphen."""
+        options = {name.replace("_", "-"): value for name, value in arguments.items()}
+        try:
+            return self._sync(self._qmp.execute(command, options))
+        except TimeoutError:
+            raise self._failure(f"QEMU does not answer {command!r}") from None
+
+    def _sync(self, future: Any) -> Any:
+        return self._loop.run_until_complete(asyncio.wait_for(future, QMP_TIME))
+
+    def status(self) -> str:
+        """The run state as QEMU names it, "gone" if there is no QEMU any more."""
+        if self._process.poll() is not None:
+            return "gone"
+        try:
+            return str(self.qmp("query-status")["status"])
+        except (QMPError, OSError, EOFError):
+            return "gone"
+
+    def cont(self) -> None:
+        """Lets a paused guest run."""
+        self.qmp("cont")
+
+    def snapshot(self, path: Path) -> Snapshot:
+        """Stops the guest, writes its state to a file and ends this QEMU."""
+        with self._killed_on_error():
+            self.finish_log()
+            self.qmp("stop")
+            self.qmp("migrate-set-parameters", max_bandwidth=1 << 40)
+            self.qmp("migrate", uri=f"file:{path}")
+            self._wait_migrated()
+        self.quit()
+        return Snapshot(path, self.spec, self.name)
+
+    def _wait_migrated(self) -> None:
+        deadline = time.monotonic() + MIGRATION_TIME
+        while (state := self.qmp("query-migrate").get("status")) != "completed":
+            if state == "failed" or time.monotonic() > deadline:
+                raise self._failure(f"the snapshot is not written: {state}")
+            time.sleep(0.02)
+
+    def wait_restored(self) -> None:
+        """Waits until QEMU has read the whole snapshot; the guest does not run yet."""
+        deadline = time.monotonic() + MIGRATION_TIME
+        while (state := self.status()) == "inmigrate":
+            if time.monotonic() > deadline:
+                raise self._failure("the snapshot is not read in time")
+            time.sleep(0.02)
+        if state != "paused":
+            raise self._failure(f"the snapshot is not restored: the guest is {state!r}")
+
+    # The log
+
+    def check_log(self) -> None:
+        """Fails if the kernel has complained since the last look."""
+        with self.log.open("rb") as log:
+            log.seek(self._scanned)
+            new, newline, _ = log.read().rpartition(b"\n")
+        self._scanned += len(new) + len(newline)
+        if found := splat.find(new.decode(errors="replace")):
+            raise self._failure("the guest's kernel complains: " + found[0])
+
+    def finish_log(self, timeout: float = 20.0) -> None:
+        """Waits until all that the kernel has said so far is in the log, and checks it."""
+        mark = f"vm.py: end of log {time.monotonic_ns()}"
+        self.sh(f"echo {shlex.quote(mark)} >/dev/kmsg")
+        deadline = time.monotonic() + timeout
+        while mark.encode() not in self.log.read_bytes():
+            if time.monotonic() > deadline:
+                raise self._failure("the guest's console does not get on")
+            time.sleep(0.01)
+        self.check_log()
+
+    def tail(self) -> str:
+        """The end of the log, to be shown with an error."""
+        lines = self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+        return "\n".join([f"--- the end of {self.log}:", *lines])
+
+    # The end
+
+    def close(self) -> None:
+        """Ends a healthy guest; a last complaint of its kernel is an error."""
+        if self.status() == "running":
+            with self._killed_on_error():
+                self.finish_log()
+        self.quit()
+
+    def quit(self) -> None:
+        """Ends QEMU politely, so that its files are complete."""
+        if self._process.poll() is None:
+            with contextlib.suppress(QMPError, OSError, EOFError, subprocess.TimeoutExpired):
+                self.qmp("quit")
+                self._process.wait(QMP_TIME)
+        self.kill()
+
+    def kill(self) -> None:
+        """Ends QEMU at once, if it still runs, and frees everything."""
+        self._process.kill()
+        self._process.wait()
+        self._channel.close()
+        if not self._loop.is_closed():
+            with contextlib.suppress(QMPError, OSError, EOFError, TimeoutError):
+                self._sync(self._qmp.disconnect())
+            self._loop.close()
+
+    def _failure(self, reason: str) -> GuestError:
+        return GuestError(f"{self.name}: {reason}\n{self.tail()}")
+
+    @contextlib.contextmanager
+    def _killed_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.kill()
+            raise
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        if not isinstance(error, GuestError):
+            error.add_note(self.tail())
+        self.kill()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A stopped guest in a file, to be restored as often as one likes, also at once."""
+
+    path: Path
+    spec: Spec
+    name: str
+
+    def restore(self, guid: str | None, run: bool = True) -> Machine:
+        """Starts a clone under the given VMGENID. `run` false leaves it paused for cont()."""
+        spec = replace(self.spec, guid=guid)
+        vm = Machine(spec, f"{self.name}-clone", ("-incoming", f"file:{self.path}"))
+        with vm._killed_on_error():
+            vm.wait_restored()
+            if run:
+                vm.cont()
+        return vm
+
+
+@functools.cache
+def accelerator() -> tuple[str, ...]:
+    """KVM where it really boots a guest, else TCG.
+
+    A /dev/kvm proves nothing: on some hosts it is there and fails at the first
+    instruction. The answer is kept until the host boots again.
+    """
+    if not os.access(DEV_KVM, os.R_OK | os.W_OK):
+        return TCG
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    note = CACHE / "accelerator"
+    words = note.read_text().split() if note.exists() else []
+    if words[:1] != [boot_id]:
+        words = [boot_id, "kvm" if boots_under(KVM) else "tcg"]
+        note.write_text(" ".join(words) + "\n")
+    return KVM if words[1:] == ["kvm"] else TCG
+
+
+def boots_under(accel: tuple[str, ...]) -> bool:
+    """Whether a guest comes up under these accelerator arguments and takes a command."""
+    try:
+        with Machine.boot(Spec(accel=accel), "accelerator", KVM_BOOT_TIME) as vm:
+            vm.sh("true")
+    except GuestError:
+        return False
+    return True
