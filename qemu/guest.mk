@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The modules for a guest with the kernel $(RELEASE), and its initramfs: a
+# busybox, the modules, the kselftests, and the tools of qemu/guest. Made in
+# the build root.
+
+ifndef RELEASE
+$(error RELEASE is not set)
+endif
+
+kdir	:= /cache/kernel/$(RELEASE)/build
+build	:= /cache/build/$(RELEASE)
+guest	:= /cache/guest/$(RELEASE)
+tools	:= $(patsubst qemu/guest/%.c,$(build)/guest/%,$(wildcard qemu/guest/*.c))
+tree	:= /tmp/initramfs
+
+.PHONY: initramfs modules kselftest
+initramfs: modules kselftest $(tools)
+	mkdir -p $(tree)/bin $(tree)/modules $(tree)/kselftest $(tree)/guest
+	cp /bin/busybox $(tree)/bin/
+	for applet in $$(busybox --list | grep -vx busybox); do \
+		ln -s busybox $(tree)/bin/$$applet || exit; \
+	done
+	install qemu/guest/init $(tree)/init
+	for module in $(build)/*.ko; do \
+		objcopy --strip-debug $$module \
+			$(tree)/modules/$${module##*/} || exit; \
+	done
+	find $(build)/kselftest -maxdepth 1 -type f -executable \
+		-exec cp -t $(tree)/kselftest {} +
+	$(if $(tools),cp $(tools) $(tree)/guest/)
+	find $(tree) -exec touch -hd @0 {} +
+	mkdir -p $(guest)
+	cd $(tree) && find . | LC_ALL=C sort | \
+		cpio --quiet -o -H newc --reproducible -R +0:+0 | \
+		gzip -1n >$(guest)/initramfs.new
+	mv $(guest)/initramfs.new $(guest)/initramfs.cpio.gz
+
+# From a copy: what is built in the clone for other kernels is not in the way.
+modules:
+	mkdir -p $(build)
+	rsync -a --delete --exclude='*_generated.rs' --exclude='*.mod.c' \
+		--include='*/' --include='*.[ch]' --include='*.rs' \
+		--include=Kbuild --exclude='*' src rust include Kbuild $(build)/
+	$(MAKE) -C $(kdir) M=$(build) modules
+
+kselftest:
+	$(MAKE) -C tests/kselftest KSRC=$(kdir) OUTPUT=$(build)/kselftest
+
+$(build)/guest/%: qemu/guest/%.c include/uapi/linux/sysgenid.h | modules
+	mkdir -p $(@D)
+	gcc-14 -O2 -Wall -Wextra -Werror -static -pthread -Iinclude/uapi \
+		-o $@ $<
