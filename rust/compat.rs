@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What differs between the `kernel` crates of the supported versions, and nothing else.
+
+// Neither of the two modules needs all of it.
+#![allow(dead_code, unused_imports, unused_macros)]
+
+use core::borrow::Borrow;
+
+/// [`kernel::acpi_device_table!`], which names the table for modpost by itself since Linux 7.3.
+macro_rules! acpi_device_table {
+    ($table:ident, $module_table:ident, $id_info:ty, $data:tt) => {
+        #[cfg(LINUX_7_3)]
+        kernel::acpi_device_table!($table, $id_info, $data);
+        #[cfg(not(LINUX_7_3))]
+        kernel::acpi_device_table!($table, $module_table, $id_info, $data);
+    };
+}
+pub(crate) use acpi_device_table;
+
+/// The value of a module parameter, which `value()` gives by reference before Linux 7.3.
+pub(crate) fn parameter<T: Copy>(value: impl Borrow<T>) -> T {
+    *value.borrow()
+}

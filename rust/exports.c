@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The symbols that sysgenid.ko exports. Their code is in rust/exports.rs. */
+
+#include <linux/export.h>
+#include <linux/sysgenid.h>
+
+EXPORT_SYMBOL_GPL(sysgenid_register_source);
+EXPORT_SYMBOL_GPL(sysgenid_unregister_source);
+EXPORT_SYMBOL_GPL(sysgenid_notify_source);
+EXPORT_SYMBOL_GPL(sysgenid_bump_generation);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Static inline functions and weak symbols of the kernel, for Rust: what each
+ * does is said where it is used.
+ */
+#ifndef _SYSGENID_HELPERS_H
+#define _SYSGENID_HELPERS_H
+
+#include <linux/acpi.h>
+#include <linux/cred.h>
+#include <linux/mm_types.h>
+#include <linux/types.h>
+
+acpi_handle sysgenid_helper_acpi_handle(struct device *dev);
+void *sysgenid_helper_page_address(struct page *page);
+const struct cred *sysgenid_helper_override_kernel_cred(void);
+void sysgenid_helper_revert_cred(const struct cred *cred);
+/* <linux/random.h> declares it only where there is a VMGENID driver. */
+void add_vmfork_randomness(const void *unique_vm_id, size_t len);
+bool sysgenid_helper_add_vmfork_randomness(const void *id, size_t len);
+
+#endif /* _SYSGENID_HELPERS_H */

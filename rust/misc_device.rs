@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Misc devices with plain `read` and `write`, `poll`, and an owner.
+//!
+//! What [`kernel::miscdevice`] does not have: `poll`; `file_operations.owner`, without which the
+//! module can be unloaded under open files; `read` and `write`, which spare the kiocb and the iov
+//! of `read_iter` and `write_iter`; a mode, and a state that all open files share.
+//!
+//! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h).
+
+use core::marker::PhantomData;
+use kernel::{
+    bindings,
+    error::{
+        from_result,
+        to_result, //
+    },
+    ffi::{
+        c_char,
+        c_int,
+        c_long,
+        c_uint,
+        c_ulong,
+        c_void, //
+    },
+    fs::File,
+    mm::virt::VmaNew,
+    prelude::*,
+    sync::{
+        poll::PollTable,
+        Arc, //
+    },
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    },
+    uaccess::{
+        UserPtr,
+        UserSlice,
+        UserSliceReader,
+        UserSliceWriter, //
+    }, //
+};
+
+/// An open file (description) of a misc device, dropped when the last descriptor is closed.
+///
+/// All methods are called in process context and may sleep.
+pub(crate) trait OpenFile: Sized + Send + Sync + 'static {
+    /// What all open files of the device share.
+    type Shared: Send + Sync + 'static;
+
+    /// A file is being opened.
+    fn open(shared: &Arc<Self::Shared>, file: &File) -> Result<KBox<Self>>;
+
+    /// `read()` into `buf`. Returns the number of bytes.
+    fn read(&self, file: &File, buf: UserSliceWriter) -> Result<usize>;
+
+    /// `write()` from `buf`. Returns the number of bytes.
+    fn write(&self, file: &File, buf: UserSliceReader) -> Result<usize>;
+
+    /// `poll()`. Registers with a wait queue, and returns the `EPOLL*` mask.
+    fn poll(&self, file: &File, table: &PollTable<'_>) -> u32;
+
+    /// `mmap()` from page number `offset` of the device on.
+    fn mmap(&self, vma: &VmaNew, offset: usize) -> Result;
+
+    /// `ioctl()`, by 32-bit programs on a 64-bit kernel as well.
+    fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize>;
+}
+
+/// A registered misc device whose open files are `T`.
+///
+/// # Invariants
+///
+/// `misc` is registered. `shared` is what it was registered with.
+#[pin_data(PinnedDrop)]
+#[repr(C)]
+pub(crate) struct MiscDevice<T: OpenFile> {
+    #[pin]
+    misc: Opaque<bindings::miscdevice>,
+    shared: Arc<T::Shared>,
+}
+
+// SAFETY: A misc device may be deregistered from another thread than the one that registered it;
+// `shared` may be sent, as `T::Shared` is `Send` and `Sync`.
+unsafe impl<T: OpenFile> Send for MiscDevice<T> {}
+// SAFETY: There is nothing to call through a shared reference.
+unsafe impl<T: OpenFile> Sync for MiscDevice<T> {}
+
+impl<T: OpenFile> MiscDevice<T> {
+    /// Registers the device `/dev/NAME` with a dynamic minor and the given permissions.
+    pub(crate) fn register(
+        name: &'static CStr,
+        mode: u16,
+        shared: Arc<T::Shared>,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            shared,
+            misc <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
+                let misc = bindings::miscdevice {
+                    minor: bindings::MISC_DYNAMIC_MINOR as c_int,
+                    name: name.as_char_ptr(),
+                    fops: &Operations::<T>::TABLE,
+                    mode,
+                    ..pin_init::zeroed()
+                };
+
+                // SAFETY: `slot` is valid for writes.
+                unsafe { slot.write(misc) };
+
+                // SAFETY: `slot` is an initialised `miscdevice` that stays where it is until it is
+                // deregistered when `self` is dropped. `shared` was initialised above, so that a
+                // file may be opened from here on. Nothing after this can fail.
+                to_result(unsafe { bindings::misc_register(slot) })
+            }),
+        })
+    }
+}
+
+#[pinned_drop]
+impl<T: OpenFile> PinnedDrop for MiscDevice<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariant the device is registered.
+        unsafe { bindings::misc_deregister(self.misc.get()) };
+    }
+}
+
+/// The C side of [`OpenFile`].
+struct Operations<T: OpenFile>(PhantomData<T>);
+
+impl<T: OpenFile> Operations<T> {
+    /// The file and its state.
+    ///
+    /// # Safety
+    ///
+    /// `file` must be an open file of a `MiscDevice<T>` that is neither being opened nor released
+    /// as long as `'a` lasts.
+    #[inline]
+    unsafe fn borrow<'a>(file: *mut bindings::file) -> (&'a File, &'a T) {
+        // SAFETY: `open()` has stored a `KBox<T>` there, which only `release()` takes back. As the
+        // caller promises that neither runs, it is there and can be shared.
+        let open_file = unsafe { <KBox<T> as ForeignOwnable>::borrow((*file).private_data) };
+
+        // SAFETY: The file is open during `'a`, and a file operation runs outside of any
+        // `fdget_pos()` section that could be left early.
+        (unsafe { File::from_raw_file(file) }, open_file)
+    }
+
+    /// # Safety
+    ///
+    /// For `misc_open()` only, on a file of a `MiscDevice<T>` that is being opened.
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: `misc_open()` has stored the address of the `miscdevice` there. It is the first
+        // field of a `MiscDevice<T>`, and cannot be deregistered while `misc_open()` runs.
+        let device = unsafe { &*(*file).private_data.cast::<MiscDevice<T>>() };
+
+        from_result(|| {
+            // SAFETY: The file is being opened, and both pointers are valid.
+            to_result(unsafe { bindings::stream_open(inode, file) })?;
+
+            // SAFETY: The file is valid during this call.
+            let open_file = T::open(&device.shared, unsafe { File::from_raw_file(file) })?;
+
+            // SAFETY: A file that is being opened is not yet shared. All other operations take
+            // what is stored here as a `KBox<T>`.
+            unsafe { (*file).private_data = open_file.into_foreign() };
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only, on the last release of a file of a `MiscDevice<T>`.
+    unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: The file is being released: nobody else uses it, and what `open()` has stored is
+        // taken exactly once.
+        drop(unsafe { <KBox<T> as ForeignOwnable>::from_foreign((*file).private_data) });
+        0
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only, on an open file of a `MiscDevice<T>`.
+    unsafe extern "C" fn read(
+        file: *mut bindings::file,
+        buf: *mut c_char,
+        len: usize,
+        _pos: *mut bindings::loff_t,
+    ) -> isize {
+        // SAFETY: The caller promises that the file is open, and keeps it so.
+        let (file, open_file) = unsafe { Self::borrow(file) };
+        let buf = UserSlice::new(UserPtr::from_ptr(buf.cast()), len).writer();
+
+        from_result(|| open_file.read(file, buf).map(|len| len as isize))
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only, on an open file of a `MiscDevice<T>`.
+    unsafe extern "C" fn write(
+        file: *mut bindings::file,
+        buf: *const c_char,
+        len: usize,
+        _pos: *mut bindings::loff_t,
+    ) -> isize {
+        // SAFETY: The caller promises that the file is open, and keeps it so.
+        let (file, open_file) = unsafe { Self::borrow(file) };
+        let buf: *mut c_void = buf.cast_mut().cast();
+        let buf = UserSlice::new(UserPtr::from_ptr(buf), len).reader();
+
+        from_result(|| open_file.write(file, buf).map(|len| len as isize))
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only, on an open file of a `MiscDevice<T>`.
+    unsafe extern "C" fn poll(
+        file: *mut bindings::file,
+        table: *mut bindings::poll_table,
+    ) -> bindings::__poll_t {
+        // SAFETY: The caller promises that the file is open, and keeps it so.
+        let (file, open_file) = unsafe { Self::borrow(file) };
+
+        // SAFETY: The pointer is null or a poll table that is valid during this call.
+        open_file.poll(file, &unsafe { PollTable::from_raw(table) })
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only, on an open file of a `MiscDevice<T>`.
+    unsafe extern "C" fn mmap(
+        file: *mut bindings::file,
+        vma: *mut bindings::vm_area_struct,
+    ) -> c_int {
+        // SAFETY: The caller promises that the file is open, and keeps it so.
+        let (_, open_file) = unsafe { Self::borrow(file) };
+        // SAFETY: `vma` is being set up by `mmap()`.
+        let (vma, offset) = unsafe { (VmaNew::from_raw(vma), (*vma).vm_pgoff) };
+
+        from_result(|| open_file.mmap(vma, offset).map(|()| 0))
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only, on an open file of a `MiscDevice<T>`.
+    unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
+        // SAFETY: The caller promises that the file is open, and keeps it so.
+        let (_, open_file) = unsafe { Self::borrow(file) };
+
+        from_result(|| open_file.ioctl(cmd, arg))
+    }
+
+    const TABLE: bindings::file_operations = bindings::file_operations {
+        owner: this_module(),
+        open: Some(Self::open),
+        release: Some(Self::release),
+        read: Some(Self::read),
+        write: Some(Self::write),
+        poll: Some(Self::poll),
+        mmap: Some(Self::mmap),
+        unlocked_ioctl: Some(Self::ioctl),
+        // The argument of a 32-bit program, number or pointer, comes zero-extended.
+        #[cfg(CONFIG_COMPAT)]
+        compat_ioctl: Some(Self::ioctl),
+        ..pin_init::zeroed()
+    };
+}
+
+/// `THIS_MODULE` of C, in a constant, which the `kernel` crate has only since Linux 7.3.
+const fn this_module() -> *mut bindings::module {
+    #[cfg(MODULE)]
+    {
+        // Only for its address; what is in it does not matter.
+        #[allow(improper_ctypes)]
+        extern "C" {
+            static __this_module: Opaque<bindings::module>;
+        }
+
+        // SAFETY: The module loader provides `__this_module`; only its address is taken.
+        unsafe { __this_module.get() }
+    }
+
+    #[cfg(not(MODULE))]
+    core::ptr::null_mut()
+}

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The generation counter: what the current generation is, who has acknowledged it, and the one
+//! place where it changes, [`Generation::advance`].
+
+use crate::{
+    bindings::sysgenid_source,
+    hwid::{
+        HwId,
+        LiveHwId, //
+    },
+    shared_page::SharedPage,
+    source::Source,
+    watcher::Watcher, //
+};
+use kernel::{
+    fs::File,
+    mm::virt::VmaNew,
+    new_condvar,
+    new_mutex,
+    new_poll_condvar,
+    new_spinlock,
+    prelude::*,
+    sync::{
+        lock::{
+            mutex::MutexBackend,
+            Guard, //
+        },
+        poll::{
+            PollCondVar,
+            PollTable, //
+        },
+        CondVar,
+        CondVarTimeoutResult,
+        Mutex,
+        SpinLock, //
+    },
+    time::Jiffies, //
+};
+
+/// The highest generation that software may trigger. Hardware events may go on from there, so that
+/// no software can bring the counter near its end.
+const MAX_TRIGGERED: u32 = i32::MAX as u32;
+
+/// Why waiting for the watchers has ended.
+pub(crate) enum Settled {
+    /// No watcher is outdated.
+    Yes,
+    /// The time is over.
+    TimedOut,
+    /// A signal has arrived, or the caller is outdated itself.
+    Interrupted,
+}
+
+/// What only one change at a time may touch.
+struct Change {
+    /// The attached source.
+    source: Option<Source>,
+    /// Whether `page` holds a hardware ID, because there was a source at some time.
+    has_hwid: bool,
+}
+
+type ChangeGuard<'a> = Guard<'a, Change, MutexBackend>;
+
+/// The tracked watchers, as numbers: a change makes all of them outdated in one step.
+///
+/// # Invariants
+///
+/// `tracked` is the number of tracked descriptors, and `current`, at most as large, the number of
+/// those among them that have acknowledged the current generation.
+pub(crate) struct Watchers {
+    tracked: u32,
+    current: u32,
+}
+
+impl Watchers {
+    fn outdated(&self) -> u32 {
+        self.tracked - self.current
+    }
+}
+
+/// The generation counter.
+///
+/// Locks, outermost first: `change` serialises changes and may be held for long, as a change
+/// reseeds the RNG; `watchers` protects what a change and an acknowledgment must agree on, and is
+/// held for a few instructions. Nobody is woken, and nothing sleeps, under `watchers`.
+#[pin_data]
+pub(crate) struct Generation {
+    /// The current generation and the hardware ID that it accounts for. Written under `change` and
+    /// `watchers`, read without a lock.
+    page: SharedPage,
+    /// The hardware ID as it is at this moment.
+    #[pin]
+    live: LiveHwId,
+    #[pin]
+    change: Mutex<Change>,
+    #[pin]
+    pub(crate) watchers: SpinLock<Watchers>,
+    /// Woken by each change.
+    #[pin]
+    changed: PollCondVar,
+    /// Woken by each change and when the last outdated watcher has gone or acknowledged.
+    #[pin]
+    settled: CondVar,
+}
+
+impl Generation {
+    /// A counter at generation 0 without a source. May sleep.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            page: SharedPage::new()?,
+            live <- LiveHwId::new(),
+            change <- new_mutex!(Change { source: None, has_hwid: false }, "sysgenid_change"),
+            watchers <- new_spinlock!(Watchers { tracked: 0, current: 0 }, "sysgenid_watchers"),
+            changed <- new_poll_condvar!("sysgenid_changed"),
+            settled <- new_condvar!("sysgenid_settled"),
+        })
+    }
+
+    /// The current generation, as of the last processed change.
+    #[inline]
+    pub(crate) fn current(&self) -> u32 {
+        self.page.generation()
+    }
+
+    /// Whether the live hardware ID is not the one that was processed last.
+    #[inline]
+    fn is_pending(&self) -> bool {
+        self.live
+            .read()
+            .is_some_and(|live| live != self.page.hwid())
+    }
+
+    /// Processes a change of the hardware ID, if there is one.
+    ///
+    /// Each system call on the device starts with this, and the late notification ends in it;
+    /// whoever comes first runs the change, and everybody has it behind them on return. May sleep
+    /// if there is a change.
+    #[inline]
+    pub(crate) fn refresh(&self) {
+        if self.is_pending() {
+            self.process(&mut self.change.lock());
+        }
+    }
+
+    /// The slow path of [`Self::refresh`].
+    #[cold]
+    fn process(&self, change: &mut ChangeGuard<'_>) {
+        let Some(source) = change.source.as_mut() else {
+            return;
+        };
+
+        if let Some(hwid) = self.live.read_stable() {
+            if hwid != self.page.hwid() {
+                source.reseed(hwid);
+                // 2^31 hardware events beyond the reach of software do not happen; if they did,
+                // the counter would stay at its end rather than start again.
+                self.advance(change, self.current().saturating_add(1), Some(hwid));
+            }
+        }
+    }
+
+    /// Moves to generation `next`: what `hwid` stands for has already reached the RNG.
+    ///
+    /// This is the only place where the generation changes, and where the order of what others see
+    /// of it is decided.
+    fn advance(&self, _change: &mut ChangeGuard<'_>, next: u32, hwid: Option<HwId>) {
+        let mut watchers = self.watchers.lock();
+
+        self.page.set_generation(next);
+        if let Some(hwid) = hwid {
+            self.page.set_hwid(hwid);
+        }
+        // INVARIANT: Nobody can have acknowledged a generation that has just begun.
+        watchers.current = 0;
+        drop(watchers);
+
+        self.changed.notify_all();
+        self.settled.notify_all();
+    }
+
+    /// Moves to the next generation, for other sources than hardware IDs. May sleep.
+    pub(crate) fn bump(&self) {
+        let mut change = self.change.lock();
+
+        self.process(&mut change);
+        self.advance(&mut change, self.current().saturating_add(1), None);
+    }
+
+    /// Moves to the generation max(`minimum`, current + 1), for software.
+    ///
+    /// `EOVERFLOW`, and no change, if that is above [`MAX_TRIGGERED`]. May sleep.
+    pub(crate) fn trigger(&self, minimum: u32) -> Result {
+        let mut change = self.change.lock();
+
+        self.process(&mut change);
+        let next = self.current().saturating_add(1).max(minimum);
+        if next > MAX_TRIGGERED {
+            return Err(EOVERFLOW);
+        }
+        self.advance(&mut change, next, None);
+        Ok(())
+    }
+
+    /// Attaches a source, see `sysgenid_register_source()` for what this does and returns.
+    pub(crate) fn attach(&self, mut source: Source) -> Result {
+        let mut change = self.change.lock();
+
+        if change.source.is_some() {
+            return Err(EBUSY);
+        }
+        self.live.attach(source.paddr())?;
+
+        if let Some(hwid) = self.live.read_stable() {
+            source.mix(hwid);
+            if !change.has_hwid {
+                self.page.set_hwid(hwid);
+                change.has_hwid = true;
+            }
+        }
+        change.source = Some(source);
+        // A source that comes back may find that the system was cloned in the meantime.
+        self.process(&mut change);
+        Ok(())
+    }
+
+    /// Detaches the source at `source`, if it is attached. May sleep.
+    pub(crate) fn detach(&self, source: *mut sysgenid_source) {
+        let mut change = self.change.lock();
+
+        if change
+            .source
+            .take_if(|attached| attached.is(source))
+            .is_some()
+        {
+            self.live.detach();
+        }
+    }
+
+    /// Starts to track a descriptor, or to forget it.
+    pub(crate) fn set_tracking(&self, watcher: &Watcher, track: bool) {
+        let mut watchers = self.watchers.lock();
+        let is_outdated = watcher.is_outdated(self);
+        let tracked = watcher.tracked.access_mut(&mut watchers);
+
+        if *tracked == track {
+            return;
+        }
+        *tracked = track;
+
+        // INVARIANT: Adds or takes away the same descriptor in both numbers.
+        if track {
+            watchers.tracked += 1;
+            watchers.current += u32::from(!is_outdated);
+            return;
+        }
+        watchers.tracked -= 1;
+        watchers.current -= u32::from(!is_outdated);
+
+        let settled = is_outdated && watchers.outdated() == 0;
+        drop(watchers);
+        if settled {
+            self.settled.notify_all();
+        }
+    }
+
+    /// Acknowledges `generation` for a descriptor.
+    ///
+    /// `EINVAL`, and nothing acknowledged, if that is not the current generation.
+    pub(crate) fn acknowledge(&self, watcher: &Watcher, generation: u32) -> Result {
+        let mut watchers = self.watchers.lock();
+
+        if generation != self.current() {
+            return Err(EINVAL);
+        }
+        if !watcher.is_outdated(self) {
+            return Ok(());
+        }
+        watcher.set_acknowledged(generation);
+
+        let mut settled = false;
+        if *watcher.tracked.access(&watchers) {
+            // INVARIANT: One more of the tracked ones has acknowledged the current generation.
+            watchers.current += 1;
+            settled = watchers.outdated() == 0;
+        }
+        drop(watchers);
+        if settled {
+            self.settled.notify_all();
+        }
+        Ok(())
+    }
+
+    /// The number of outdated watchers.
+    pub(crate) fn outdated(&self) -> u32 {
+        self.watchers.lock().outdated()
+    }
+
+    /// Waits until a descriptor is outdated.
+    ///
+    /// `ERESTARTSYS` if a signal arrives. Sleeps.
+    pub(crate) fn wait_outdated(&self, watcher: &Watcher) -> Result {
+        let mut interrupted = false;
+
+        loop {
+            self.refresh();
+
+            let mut watchers = self.watchers.lock();
+            if watcher.is_outdated(self) {
+                return Ok(());
+            }
+            if interrupted {
+                return Err(ERESTARTSYS);
+            }
+            interrupted = self.changed.wait_interruptible(&mut watchers);
+        }
+    }
+
+    /// Waits until no watcher is outdated, for at most `timeout` jiffies. Sleeps.
+    pub(crate) fn wait_settled(&self, watcher: &Watcher, timeout: Jiffies) -> Settled {
+        let mut left = Some(timeout);
+
+        loop {
+            // Also before an answer that was waited for: the system may have been cloned since.
+            self.refresh();
+
+            let mut watchers = self.watchers.lock();
+            if watcher.is_outdated(self) {
+                return Settled::Interrupted;
+            }
+            if watchers.outdated() == 0 {
+                return Settled::Yes;
+            }
+            let Some(timeout) = left else {
+                return Settled::TimedOut;
+            };
+            left = match self
+                .settled
+                .wait_interruptible_timeout(&mut watchers, timeout)
+            {
+                CondVarTimeoutResult::Woken { jiffies } => Some(jiffies),
+                CondVarTimeoutResult::Timeout => None,
+                CondVarTimeoutResult::Signal { .. } => return Settled::Interrupted,
+            };
+        }
+    }
+
+    /// Registers a poll table, so that it hears of every later change.
+    pub(crate) fn poll(&self, file: &File, table: &PollTable<'_>) {
+        table.register_wait(file, &self.changed);
+    }
+
+    /// Maps the shared page into `vma`, which has its size.
+    pub(crate) fn map(&self, vma: &VmaNew) -> Result {
+        self.page.map(vma)
+    }
+}

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Open files of `/dev/sysgenid`: what each system call does for one descriptor.
+
+use crate::{
+    bindings::{
+        EPOLLIN,
+        EPOLLRDNORM,
+        JIFFIES_PER_SECOND,
+        SYSGENID_GET_GENERATION,
+        SYSGENID_GET_OUTDATED_WATCHERS,
+        SYSGENID_SET_WATCHER_TRACKING,
+        SYSGENID_TRIGGER_GEN_UPDATE,
+        SYSGENID_WAIT_WATCHERS, //
+    },
+    capability::may_checkpoint_restore,
+    generation::{
+        Generation,
+        Settled,
+        Watchers, //
+    },
+    misc_device::OpenFile, //
+};
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering, //
+};
+use kernel::{
+    bindings,
+    fs::{
+        file::flags::{
+            O_ACCMODE,
+            O_NONBLOCK,
+            O_RDWR,
+            O_WRONLY, //
+        },
+        File, //
+    },
+    mm::virt::{
+        flags,
+        VmaNew, //
+    },
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        poll::PollTable,
+        Arc,
+        LockedBy, //
+    },
+    time::Jiffies,
+    uaccess::{
+        UserPtr,
+        UserSlice,
+        UserSliceReader,
+        UserSliceWriter, //
+    }, //
+};
+
+/// Which descriptors are tracked from `open()` on: the module parameter `track`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Track {
+    /// None, until `SYSGENID_SET_WATCHER_TRACKING`.
+    None,
+    /// Those that are open for writing.
+    Writable,
+    /// All.
+    All,
+}
+
+impl TryFrom<u32> for Track {
+    type Error = Error;
+
+    fn try_from(value: u32) -> Result<Self> {
+        match value {
+            0 => Ok(Self::None),
+            1 => Ok(Self::Writable),
+            2 => Ok(Self::All),
+            _ => Err(EINVAL),
+        }
+    }
+}
+
+/// What all descriptors share.
+pub(crate) struct Shared {
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) track: Track,
+}
+
+/// An open file description, tracked or not.
+pub(crate) struct Watcher {
+    generation: Arc<Generation>,
+    /// The acknowledged generation. Written under [`Generation::watchers`].
+    acknowledged: AtomicU32,
+    /// Whether this counts in [`Watchers`].
+    pub(crate) tracked: LockedBy<bool, Watchers>,
+    /// Whether this is open for writing, and so may take part.
+    is_writable: bool,
+}
+
+impl Watcher {
+    /// Sets the acknowledged generation, for a caller that holds [`Generation::watchers`].
+    pub(crate) fn set_acknowledged(&self, generation: u32) {
+        self.acknowledged.store(generation, Ordering::Relaxed);
+    }
+
+    /// Whether the acknowledged generation is not the current one.
+    #[inline]
+    pub(crate) fn is_outdated(&self, generation: &Generation) -> bool {
+        self.acknowledged.load(Ordering::Relaxed) != generation.current()
+    }
+
+    /// `SYSGENID_SET_WATCHER_TRACKING`
+    fn set_tracking(&self, arg: usize) -> Result<isize> {
+        let track = match arg {
+            0 => false,
+            1 => true,
+            _ => return Err(EINVAL),
+        };
+
+        if !self.is_writable {
+            return Err(EBADF);
+        }
+        self.generation.set_tracking(self, track);
+        Ok(0)
+    }
+
+    /// `SYSGENID_WAIT_WATCHERS`
+    fn wait_watchers(&self, timeout_ms: usize) -> Result<isize> {
+        match self
+            .generation
+            .wait_settled(self, timeout_jiffies(timeout_ms))
+        {
+            Settled::Yes => Ok(0),
+            Settled::TimedOut => Err(Error::from_errno(-(bindings::ETIME as i32))),
+            Settled::Interrupted => Err(EINTR),
+        }
+    }
+
+    /// `SYSGENID_TRIGGER_GEN_UPDATE`
+    fn trigger(&self, minimum: usize) -> Result<isize> {
+        if !may_checkpoint_restore() {
+            return Err(EACCES);
+        }
+        self.generation
+            .trigger(u32::try_from(minimum).map_err(|_| EINVAL)?)?;
+        Ok(0)
+    }
+}
+
+/// Converts the timeout of `SYSGENID_WAIT_WATCHERS`, in milliseconds, 0 for ever.
+///
+/// Rounded up, and by one more for the jiffy that has already begun, so that nobody is told of a
+/// timeout too early.
+fn timeout_jiffies(ms: usize) -> Jiffies {
+    if ms == 0 {
+        return Jiffies::MAX;
+    }
+
+    let (seconds, ms) = (ms as u64 / 1000, ms as u64 % 1000);
+    seconds
+        .saturating_mul(JIFFIES_PER_SECOND)
+        .saturating_add((ms * JIFFIES_PER_SECOND).div_ceil(1000) + 1)
+        .try_into()
+        .unwrap_or(Jiffies::MAX)
+}
+
+impl OpenFile for Watcher {
+    type Shared = Shared;
+
+    fn open(shared: &Arc<Shared>, file: &File) -> Result<KBox<Self>> {
+        let generation = &shared.generation;
+        let is_writable = matches!(file.flags() & O_ACCMODE, O_WRONLY | O_RDWR);
+
+        generation.refresh();
+
+        let watcher = KBox::new(
+            Self {
+                acknowledged: AtomicU32::new(generation.current()),
+                tracked: LockedBy::new(&generation.watchers, false),
+                is_writable,
+                generation: generation.clone(),
+            },
+            GFP_KERNEL,
+        )?;
+
+        if shared.track == Track::All || shared.track == Track::Writable && is_writable {
+            generation.set_tracking(&watcher, true);
+        }
+        Ok(watcher)
+    }
+
+    fn read(&self, file: &File, mut buf: UserSliceWriter) -> Result<usize> {
+        self.generation.refresh();
+
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        if buf.len() < size_of::<u32>() {
+            return Err(EINVAL);
+        }
+
+        if !self.is_outdated(&self.generation) {
+            if file.flags() & O_NONBLOCK != 0 {
+                return Err(EAGAIN);
+            }
+            self.generation.wait_outdated(self)?;
+        }
+
+        let current = self.generation.current();
+        buf.write(&current)?;
+
+        if !self.is_writable {
+            // If there is a newer generation already, the next read returns it at once.
+            let _ = self.generation.acknowledge(self, current);
+        }
+        Ok(size_of::<u32>())
+    }
+
+    fn write(&self, _file: &File, mut buf: UserSliceReader) -> Result<usize> {
+        self.generation.refresh();
+
+        if buf.len() != size_of::<u32>() {
+            return Err(EINVAL);
+        }
+        self.generation.acknowledge(self, buf.read()?)?;
+        Ok(size_of::<u32>())
+    }
+
+    fn poll(&self, file: &File, table: &PollTable<'_>) -> u32 {
+        // Also where the answer is known already: an edge-triggered waiter wants to hear of what
+        // comes after it.
+        self.generation.poll(file, table);
+        self.generation.refresh();
+
+        if self.is_outdated(&self.generation) {
+            EPOLLIN | EPOLLRDNORM
+        } else {
+            0
+        }
+    }
+
+    fn mmap(&self, vma: &VmaNew, offset: usize) -> Result {
+        if vma.writable() || vma.executable() {
+            return Err(EPERM);
+        }
+        vma.try_clear_maywrite()?;
+        vma.try_clear_mayexec()?;
+
+        if vma.flags() & flags::SHARED == 0 {
+            return Err(EINVAL);
+        }
+        match (offset, (vma.end() - vma.start()) / PAGE_SIZE) {
+            (0, 1) => self.generation.map(vma),
+            (0, 2) | (1, 1) => Err(ENODEV),
+            _ => Err(EINVAL),
+        }
+    }
+
+    fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
+        self.generation.refresh();
+
+        match cmd {
+            SYSGENID_SET_WATCHER_TRACKING => self.set_tracking(arg),
+            SYSGENID_WAIT_WATCHERS => self.wait_watchers(arg),
+            SYSGENID_TRIGGER_GEN_UPDATE => self.trigger(arg),
+            SYSGENID_GET_OUTDATED_WATCHERS => Ok(self.generation.outdated() as isize),
+            SYSGENID_GET_GENERATION => {
+                UserSlice::new(UserPtr::from_addr(arg), size_of::<u32>())
+                    .writer()
+                    .write(&self.generation.current())?;
+                Ok(0)
+            }
+            _ => Err(ENOTTY),
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.generation.set_tracking(self, false);
+    }
+}
