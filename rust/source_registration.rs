@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Registering a source of a hardware ID with `sysgenid.ko`.
+//!
+//! C header: `include/linux/sysgenid.h`
+
+use crate::bindings::{
+    sysgenid_notify_source,
+    sysgenid_register_source,
+    sysgenid_source,
+    sysgenid_unregister_source,
+    SYSGENID_HWID_SIZE, //
+};
+use kernel::{
+    container_of,
+    error::to_result,
+    prelude::*,
+    types::Opaque, //
+};
+
+/// The bytes of a hardware ID, in memory order.
+pub(crate) type HwIdBytes = [u8; SYSGENID_HWID_SIZE as usize];
+
+/// What the counter asks of a source.
+///
+/// The methods may sleep and are never called at the same time.
+pub(crate) trait Source: Send + Sync + 'static {
+    /// Mixes the first ID into the RNG, without credit.
+    fn mix(&self, hwid: &HwIdBytes);
+
+    /// Mixes a new ID into the RNG, without credit, and reseeds it before returning.
+    fn reseed(&self, hwid: &HwIdBytes);
+}
+
+/// A registered source, unregistered when this is dropped.
+///
+/// # Invariants
+///
+/// `raw` is registered with the callbacks of `Self`.
+#[pin_data(PinnedDrop)]
+pub(crate) struct SourceRegistration<T: Source> {
+    source: T,
+    #[pin]
+    raw: Opaque<sysgenid_source>,
+}
+
+// SAFETY: The counter may be called from any thread; `source` is `Send`.
+unsafe impl<T: Source> Send for SourceRegistration<T> {}
+// SAFETY: As above, and `source` is `Sync`.
+unsafe impl<T: Source> Sync for SourceRegistration<T> {}
+
+impl<T: Source> SourceRegistration<T> {
+    /// Registers the live ID at physical address `paddr`. May sleep.
+    ///
+    /// For the errors see `sysgenid_register_source()`.
+    pub(crate) fn new(paddr: u64, source: T) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            source,
+            raw <- Opaque::try_ffi_init(move |slot: *mut sysgenid_source| {
+                // SAFETY: `slot` is valid for writes.
+                unsafe {
+                    slot.write(sysgenid_source {
+                        hwid: paddr,
+                        mix: Some(Self::mix_callback),
+                        reseed: Some(Self::reseed_callback),
+                    })
+                };
+
+                // SAFETY: `slot` was initialised, and stays where it is until it is unregistered
+                // when `self` is dropped; so was `source`, which the callbacks use. Nothing after
+                // this can fail.
+                to_result(unsafe { sysgenid_register_source(slot) })
+            }),
+        })
+    }
+
+    /// Tells the counter that the ID may have changed. May sleep.
+    pub(crate) fn notify(&self) {
+        // SAFETY: By the type invariant the source is registered.
+        unsafe { sysgenid_notify_source(self.raw.get()) };
+    }
+
+    /// # Safety
+    ///
+    /// `raw` must be the field of a `Self` whose `source` is initialised, and `hwid` an ID.
+    unsafe fn callback<'a>(raw: *mut sysgenid_source, hwid: *const u8) -> (&'a T, &'a HwIdBytes) {
+        // SAFETY: The caller promises it. Only `source` is borrowed, not what is around it.
+        unsafe {
+            let this = container_of!(raw.cast::<Opaque<sysgenid_source>>(), Self, raw);
+            (&(*this).source, &*hwid.cast())
+        }
+    }
+
+    /// # Safety
+    ///
+    /// For the counter only, with what [`Self::new`] has registered and an ID.
+    unsafe extern "C" fn mix_callback(raw: *mut sysgenid_source, hwid: *const u8) {
+        // SAFETY: The caller promises just this.
+        let (source, hwid) = unsafe { Self::callback(raw, hwid) };
+        source.mix(hwid);
+    }
+
+    /// # Safety
+    ///
+    /// For the counter only, with what [`Self::new`] has registered and an ID.
+    unsafe extern "C" fn reseed_callback(raw: *mut sysgenid_source, hwid: *const u8) {
+        // SAFETY: The caller promises just this.
+        let (source, hwid) = unsafe { Self::callback(raw, hwid) };
+        source.reseed(hwid);
+    }
+}
+
+#[pinned_drop]
+impl<T: Source> PinnedDrop for SourceRegistration<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariant the source is registered. When this returns, no callback
+        // runs any longer.
+        unsafe { sysgenid_unregister_source(self.raw.get()) };
+    }
+}
