@@ -31,10 +31,10 @@ from qemu.qmp import QMPClient, QMPError
 import splat
 
 CACHE = Path(os.environ.get("SYSGENID_CACHE", "/cache"))
-RELEASE = os.environ.get("RELEASE") or (CACHE / "kernel/current").resolve().name
+RELEASE = os.environ.get("SYSGENID_RELEASE") or (CACHE / "kernel/current").resolve().name
 KERNEL = CACHE / "kernel" / RELEASE / "vmlinuz"
 INITRAMFS = CACHE / "guest" / RELEASE / "initramfs.cpio.gz"
-LOGS = CACHE / "log"
+LOGS = CACHE / "log/guests"
 
 DEV_KVM = Path("/dev/kvm")
 KVM = ("-accel", "kvm", "-cpu", "host")
@@ -45,10 +45,11 @@ KVM_BOOT_TIME = 20.0
 QMP_TIME = 30.0
 MIGRATION_TIME = 60.0
 TAIL_LINES = 40
+MOST_TAIL_LINES = 200
 
 # A guest that panics or oopses must end at once: panic=-1 reboots, which QEMU
 # is told to take as the end. Every message goes to the console, for splat.py.
-COMMAND_LINE = "console=ttyS0 panic=-1 oops=panic ignore_loglevel printk.devkmsg=on"
+COMMAND_LINE = "console=ttyS0 panic=-1 oops=panic loglevel=8 printk.devkmsg=on"
 
 _numbers = itertools.count(1)
 
@@ -108,6 +109,7 @@ class Machine:
         self._loop = asyncio.new_event_loop()
         self._qmp = QMPClient(self.name)
         self._process, self._channel, monitor = self._spawn(extra)
+        self.pid = self._process.pid
         try:
             self._sync(self._qmp.connect(monitor))
         except BaseException as error:
@@ -306,9 +308,12 @@ class Machine:
         self.check_log()
 
     def tail(self) -> str:
-        """The end of the log, to be shown with an error."""
-        lines = self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
-        return "\n".join([f"--- the end of {self.log}:", *lines])
+        """The end of the log, from the first complaint on, to be shown with an error."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        start = next((n for n, line in enumerate(lines) if splat.find(line)), len(lines))
+        start = max(min(start, len(lines) - TAIL_LINES), 0)
+        shown = lines[start:][:MOST_TAIL_LINES]
+        return "\n".join([f"--- the end of {self.log}:", *shown])
 
     # The end
 

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The two modules and the programs that use them, inside a guest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vm import Machine
+
+# Keeps the kernel's own VMGENID driver away, so that ours can bind (the name
+# of its init function is misspelt in the kernel).
+BOUND = "initcall_blacklist=vmgenid_plaform_driver_init"
+
+DRIVER = "/sys/bus/platform/drivers/sysgenid_vmgenid"
+DEVICE = "/sys/bus/platform/devices/QEMUVGID:00"
+
+
+def load(vm: Machine, source: bool = True, parameters: str = "") -> None:
+    """Loads sysgenid.ko and, if wanted, its VMGENID source."""
+    vm.sh(f"insmod /modules/sysgenid.ko {parameters}")
+    if source:
+        vm.sh("insmod /modules/sysgenid_vmgenid.ko")
+
+
+def unbind(vm: Machine) -> None:
+    """Takes the VMGENID device away from our driver."""
+    vm.sh(f"basename {DEVICE} >{DRIVER}/unbind")
+
+
+def bind(vm: Machine) -> None:
+    """Gives the VMGENID device to our driver."""
+    vm.sh(f"basename {DEVICE} >{DRIVER}/bind")
+
+
+def hardware_id(vm: Machine) -> str:
+    """The VMGENID as it lies in the guest's memory."""
+    return vm.sh("/guest/hwid").strip()
+
+
+def reseeds(vm: Machine) -> int:
+    """How often the guest's kernel has said that it reseeded its RNG because of a clone."""
+    return int(vm.sh("dmesg | grep -c 'crng reseeded'", check=False))
+
+
+def draw(vm: Machine, count: int) -> list[str]:
+    """What so many calls of getrandom() give next in the guest."""
+    return vm.sh(f"/guest/draw {count}").split()
+
+
+@dataclass(frozen=True)
+class Status:
+    """The device's state as a new descriptor sees it."""
+
+    generation: int
+    outdated: int
+
+
+def status(vm: Machine) -> Status:
+    """Asks the device by SYSGENID_GET_GENERATION and SYSGENID_GET_OUTDATED_WATCHERS."""
+    values = _values(vm.sh("/guest/watcher status"))
+    return Status(values["generation"], values["outdated"])
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """A /guest/watcher in the background; it lives on in each clone of its guest."""
+
+    role: str
+    pid: int
+
+    @classmethod
+    def start(cls, vm: Machine, role: str) -> Watcher:
+        """Starts a watcher and waits until it watches."""
+        pid = int(vm.sh(f"/guest/watcher {role} >/tmp/{role} 2>&1 & echo $!"))
+        watcher = cls(role, pid)
+        watcher.wait(vm, "ready")
+        return watcher
+
+    def wait(self, vm: Machine, event: str) -> dict[str, int]:
+        """Waits for an event, given as the start of its line; returns the line's values."""
+        return _values(vm.wait_for(f"cat /tmp/{self.role}", f"^{event}\\b.*$").group())
+
+    def events(self, vm: Machine) -> list[str]:
+        """All that it has reported so far, a line each."""
+        return vm.sh(f"cat /tmp/{self.role}").splitlines()
+
+    def acknowledge(self, vm: Machine, generation: int) -> None:
+        """Lets a tracked watcher acknowledge what it has seen."""
+        vm.sh(f"kill -USR1 {self.pid}")
+        self.wait(vm, f"acknowledged generation={generation}")
+
+
+def _values(line: str) -> dict[str, int]:
+    pairs = (word.partition("=") for word in line.split() if "=" in word)
+    return {key: int(value) for key, _, value in pairs}

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Real snapshots, restored as real clones: who notices, and who must not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import ids
+import pytest
+
+import modules
+from modules import Status, Watcher
+from vm import Machine, Snapshot, Spec
+
+ROLES = ("read", "poll", "mmap", "control")
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A snapshot of a guest in which somebody uses the device in every way."""
+
+    snapshot: Snapshot
+    watchers: dict[str, Watcher]
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
+    """Taken once, restored by each test."""
+    with Machine.boot(Spec(guid=ids.A, append=modules.BOUND), "clones") as machine:
+        modules.load(machine)
+        watchers = {role: Watcher.start(machine, role) for role in ROLES}
+        path = tmp_path_factory.mktemp("watched") / "snapshot"
+        return Watched(machine.snapshot(path), watchers)
+
+
+def wait_for_generation(vm: Machine, generation: int) -> None:
+    """Waits until the clone knows; a later generation is an error."""
+    deadline = time.monotonic() + 30
+    while (seen := modules.status(vm).generation) != generation:
+        assert seen < generation and time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def stays_at(vm: Machine, generation: int) -> bool:
+    """Whether nothing more comes within a time in which it would have come."""
+    time.sleep(1)
+    return modules.status(vm).generation == generation
+
+
+def test_two_clones_see_the_new_generation_by_every_route(watched: Watched) -> None:
+    with watched.snapshot.restore(ids.B) as one, watched.snapshot.restore(ids.C) as two:
+        for vm, guid in ((one, ids.B), (two, ids.C)):
+            assert modules.hardware_id(vm) == guid
+            for role in ("read", "poll", "mmap"):
+                seen = watched.watchers[role].wait(vm, "changed")
+                assert seen == {"generation": 1}, role
+            seen = watched.watchers["control"].wait(vm, "changed")
+            assert seen == {"generation": 1, "outdated": 2}
+            assert modules.status(vm) == Status(generation=1, outdated=2)
+            assert modules.reseeds(vm) >= 1
+
+
+def test_the_control_plane_waits_for_the_last_watcher(watched: Watched) -> None:
+    with watched.snapshot.restore(ids.B) as vm:
+        control = watched.watchers["control"]
+        control.wait(vm, "changed")
+        for left, role in ((1, "read"), (0, "poll")):
+            time.sleep(0.3)
+            assert control.events(vm)[-1] == "changed generation=1 outdated=2"
+            watched.watchers[role].acknowledge(vm, 1)
+            assert modules.status(vm).outdated == left
+        assert control.wait(vm, "adjusted") == {"generation": 1, "outdated": 0}
+
+
+def test_a_restore_under_the_same_id_changes_nothing(watched: Watched) -> None:
+    with watched.snapshot.restore(ids.A) as vm:
+        assert stays_at(vm, 0)
+        assert modules.status(vm).outdated == 0
+        assert modules.reseeds(vm) == 0
+        for watcher in watched.watchers.values():
+            assert len(watcher.events(vm)) == 1
+
+
+def test_clones_of_clones_count_on(watched: Watched, tmp_path: Path) -> None:
+    snapshot = watched.snapshot
+    # The last but one is an ID that was there before, which makes it no less new.
+    for generation, guid in enumerate((ids.B, ids.C, ids.B, ids.A), 1):
+        with snapshot.restore(guid) as vm:
+            wait_for_generation(vm, generation)
+            assert watched.watchers["mmap"].wait(vm, f"changed generation={generation}")
+            assert stays_at(vm, generation)
+            snapshot = vm.snapshot(tmp_path / f"snapshot-{generation}")
+
+
+def test_clones_draw_different_random_numbers(tmp_path: Path) -> None:
+    # On one processor all that draws random numbers does so in the same order
+    # in each clone, so that clones who were not told are sure to share some.
+    spec = Spec(guid=ids.A, append=modules.BOUND, smp=1)
+    with Machine.boot(spec, "random") as machine:
+        modules.load(machine)
+        snapshot = machine.snapshot(tmp_path / "snapshot")
+
+    def drawn(guid: str, generation: int) -> set[str]:
+        with snapshot.restore(guid) as vm:
+            wait_for_generation(vm, generation)
+            return set(modules.draw(vm, 200))
+
+    original = drawn(ids.A, 0)
+    assert original & drawn(ids.A, 0), "the experiment does not show what it is for"
+    one, two = drawn(ids.B, 1), drawn(ids.C, 1)
+    assert not one & two
+    assert not original & (one | two)
+
+
+def unload(vm: Machine) -> None:
+    """Takes the source away altogether."""
+    vm.sh("rmmod sysgenid_vmgenid")
+
+
+def reload(vm: Machine) -> None:
+    """Brings the source back."""
+    vm.sh("insmod /modules/sysgenid_vmgenid.ko")
+
+
+@pytest.mark.parametrize(
+    ("leave", "come_back"),
+    [(modules.unbind, modules.bind), (unload, reload)],
+    ids=["unbind", "unload"],
+)
+def test_a_clone_made_while_the_source_was_away_is_noticed(
+    watched: Watched,
+    tmp_path: Path,
+    leave: Callable[[Machine], None],
+    come_back: Callable[[Machine], None],
+) -> None:
+    with watched.snapshot.restore(ids.A) as vm:
+        leave(vm)
+        snapshot = vm.snapshot(tmp_path / "away")
+    with snapshot.restore(ids.B) as vm:
+        assert modules.hardware_id(vm) == ids.B
+        assert stays_at(vm, 0)
+        come_back(vm)
+        wait_for_generation(vm, 1)
+        assert watched.watchers["mmap"].wait(vm, "changed") == {"generation": 1}
+        assert modules.reseeds(vm) >= 1
+        assert stays_at(vm, 1)
+        snapshot = vm.snapshot(tmp_path / "back")
+    with snapshot.restore(ids.C) as vm:
+        wait_for_generation(vm, 2)
+        assert stays_at(vm, 2)
+
+
+def test_a_source_that_was_away_without_a_clone_changes_nothing(watched: Watched) -> None:
+    with watched.snapshot.restore(ids.A) as vm:
+        modules.unbind(vm)
+        modules.bind(vm)
+        assert stays_at(vm, 0)
+        assert modules.reseeds(vm) == 0
