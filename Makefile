@@ -1,62 +1,110 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Two kinds of targets: those that build and install the modules for a kernel
-# of this machine, and those that try them in virtual machines, inside a build
-# root and with a kernel that they get from Debian. "make help" lists them.
+# of this machine, and those that try them in virtual machines, in a build root
+# and with a kernel that come from Debian. "make help" lists them.
 
-CACHE ?= $(CURDIR)/.cache
+CACHE	?= $(CURDIR)/.cache
+override CACHE := $(abspath $(CACHE))
 export SYSGENID_CACHE := $(CACHE)
-
-# RELEASE: of a Debian kernel. T: options for pytest.
-RELEASE ?=
-T ?=
-
-running := $(shell uname -r)
-prepared := $(CACHE)/kernel/$(running)/build
-
-# What "make kdir" prepared for the running kernel is used without asking, in
-# the build root, since it wants the very compilers that prepared it.
-ifneq ($(wildcard $(prepared)/../.complete),)
-KDIR ?= $(prepared)
-else
-KDIR ?= /lib/modules/$(running)/build
-endif
-cached := $(patsubst $(CACHE)/%,%,$(filter $(CACHE)/kernel/%,$(KDIR)))
+export RELEASE
 
 .NOTPARALLEL:
-.PHONY: modules modules_install kdir
-modules:
-ifneq ($(cached),)
-	@qemu/enter $(MAKE) -C /cache/$(cached) M=/src modules
+
+# --- The modules for a kernel of this machine
+
+# What "make kdir" prepared for the running kernel is preferred.
+running	:= $(shell uname -r)
+KDIR	?= $(firstword $(wildcard $(CACHE)/kernel/$(running)/build) \
+		       /lib/modules/$(running)/build)
+override KDIR := $(abspath $(KDIR))
+
+# A tree out of the cache is of use to the very compilers only that prepared
+# it, those of the build root.
+in_cache := $(filter $(CACHE)/%,$(KDIR))
+
+.PHONY: modules
+modules: | metadata
+ifneq ($(in_cache),)
+	@qemu/enter $(notdir $(MAKE)) -C $(KDIR:$(CACHE)/%=/cache/%) M=/src modules
 else
-	@test -e $(KDIR)/rust/libkernel.rmeta || { \
-		echo "no Rust metadata in $(KDIR): \"make kdir\" prepares a tree for a Debian kernel; for others: KDIR=<tree with \"make LLVM=1 prepare\" done>" >&2; \
-		exit 1; }
 	@$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 endif
 
-modules_install:
-	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
+.PHONY: metadata
+metadata:
+	@[ -e $(KDIR)/rust/libkernel.rmeta ] || { \
+		echo "$(KDIR) has no Rust metadata: run \"make kdir\" first, or set KDIR=" >&2; \
+		exit 1; \
+	}
 
+.PHONY: modules_install
+modules_install:
+	@$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
+
+.PHONY: kdir
 kdir:
 	@qemu/setup kernel $(or $(RELEASE),$(running))
 
-.PHONY: guest run test shell
-guest:
-	@qemu/setup guest $(RELEASE)
+# --- Virtual machines
 
-export SYSGENID_RELEASE := $(RELEASE)
-
+.PHONY: run
 run: guest
 	@qemu/enter qemu/demo.py
 
+.PHONY: test
 test: guest
-	@qemu/enter python3 -m pytest -p no:cacheprovider $(T) qemu/tests
+	@qemu/enter pytest -p no:cacheprovider -o testpaths=qemu/tests $(T)
 
+.PHONY: shell
 shell: guest
 	@qemu/enter qemu/shell.py
 
-.PHONY: clean distclean help
+.PHONY: guest
+guest:
+	@qemu/setup guest $(RELEASE)
+
+# --- The clone itself
+
+.PHONY: check
+check:
+	@qemu/setup kernel $(RELEASE)
+	@git ls-files --cached --others --exclude-standard | \
+		qemu/enter .ci/check
+
+# Files that git ignores; a cache in the clone is one of them.
+.PHONY: clean
 clean:
-distclean:
+	@git ls-files -z --others --ignored --exclude-from=.gitignore -- \
+		':!.cache' | xargs -0 -r rm -f
+	@qemu/ns rm -rf $(CACHE)/build $(CACHE)/check $(CACHE)/guest
+
+.PHONY: distclean
+distclean: clean
+	@qemu/ns rm -rf --one-file-system $(addprefix $(CACHE)/,kernel lock log \
+		pycache root root.lock)
+	@[ ! -e $(CACHE) ] || rmdir $(CACHE)
+
+define help
+In virtual machines (everything needed is fetched into $(CACHE)):
+  make run              snapshot a guest, restore two clones, see them told
+  make test             all tests; T='-k NAME' for some
+  make shell            a guest with both modules loaded, to play with
+    RELEASE=...         with another kernel of trixie-backports
+    CACHE=...           another folder for what is fetched and built
+
+For this machine's kernel, $(running):
+  make modules          builds sysgenid.ko and sysgenid_vmgenid.ko
+    KDIR=...            for another kernel's tree
+  make modules_install  installs them, as root
+  make kdir             prepares a tree for a stock Debian kernel
+    RELEASE=...         for another one than the running
+
+  make check            formatting, lints, and static analysis
+  make clean            removes what was built
+  make distclean        and what was fetched
+endef
+.PHONY: help
 help:
+	$(info $(help))
+	@:

@@ -9,9 +9,9 @@ $(error RELEASE is not set)
 endif
 
 kdir	:= /cache/kernel/$(RELEASE)/build
-build	:= /cache/build/$(RELEASE)
+MODULES	?= /cache/build/$(RELEASE)
 guest	:= /cache/guest/$(RELEASE)
-tools	:= $(patsubst qemu/guest/%.c,$(build)/guest/%,$(wildcard qemu/guest/*.c))
+tools	:= $(patsubst qemu/guest/%.c,$(MODULES)/guest/%,$(wildcard qemu/guest/*.c))
 tree	:= /tmp/initramfs
 
 .PHONY: initramfs modules kselftest
@@ -22,11 +22,11 @@ initramfs: modules kselftest $(tools)
 		ln -s busybox $(tree)/bin/$$applet || exit; \
 	done
 	install qemu/guest/init $(tree)/init
-	for module in $(build)/*.ko; do \
+	for module in $(MODULES)/*.ko; do \
 		objcopy --strip-debug $$module \
 			$(tree)/modules/$${module##*/} || exit; \
 	done
-	find $(build)/kselftest -maxdepth 1 -type f -executable \
+	find $(MODULES)/kselftest -maxdepth 1 -type f -executable \
 		-exec cp -t $(tree)/kselftest {} +
 	$(if $(tools),cp $(tools) $(tree)/guest/)
 	find $(tree) -exec touch -hd @0 {} +
@@ -38,16 +38,16 @@ initramfs: modules kselftest $(tools)
 
 # From a copy: what is built in the clone for other kernels is not in the way.
 modules:
-	mkdir -p $(build)
+	mkdir -p $(MODULES)
 	rsync -a --delete --exclude='*_generated.rs' --exclude='*.mod.c' \
 		--include='*/' --include='*.[ch]' --include='*.rs' \
-		--include=Kbuild --exclude='*' src rust include Kbuild $(build)/
-	$(MAKE) -C $(kdir) M=$(build) modules
+		--include=Kbuild --exclude='*' src rust include Kbuild $(MODULES)/
+	$(MAKE) -C $(kdir) M=$(MODULES) modules
 
 kselftest:
-	$(MAKE) -C tests/kselftest KSRC=$(kdir) OUTPUT=$(build)/kselftest
+	$(MAKE) -C tests/kselftest KSRC=$(kdir) OUTPUT=$(MODULES)/kselftest
 
-$(build)/guest/%: qemu/guest/%.c include/uapi/linux/sysgenid.h | modules
+$(MODULES)/guest/%: qemu/guest/%.c include/uapi/linux/sysgenid.h | modules
 	mkdir -p $(@D)
 	gcc-14 -O2 -Wall -Wextra -Werror -static -pthread -Iinclude/uapi \
 		-o $@ $<
