@@ -54,7 +54,7 @@ run: guest
 
 .PHONY: test
 test: guest
-	@qemu/enter pytest -p no:cacheprovider -o testpaths=qemu/tests $(T)
+	@qemu/enter env --chdir=qemu/tests pytest -p no:cacheprovider $(T)
 
 .PHONY: shell
 shell: guest

@@ -45,6 +45,7 @@ modules:
 	$(MAKE) -C $(kdir) M=$(MODULES) modules
 
 kselftest:
+	mkdir -p $(MODULES)/kselftest
 	$(MAKE) -C tests/kselftest KSRC=$(kdir) OUTPUT=$(MODULES)/kselftest
 
 $(MODULES)/guest/%: qemu/guest/%.c include/uapi/linux/sysgenid.h | modules
