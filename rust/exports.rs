@@ -99,7 +99,7 @@ unsafe extern "C" fn sysgenid_unregister_source(source: *mut sysgenid_source) {
 #[no_mangle]
 unsafe extern "C" fn sysgenid_notify_source(_source: *mut sysgenid_source) {
     // SAFETY: This is an exported function.
-    unsafe { with(Generation::refresh) };
+    unsafe { with(Generation::notify) };
 }
 
 /// # Safety

@@ -13,6 +13,7 @@ use core::{
 use kernel::{
     bindings,
     new_mutex,
+    page::PAGE_SIZE,
     prelude::*,
     sync::Mutex, //
 };
@@ -35,24 +36,65 @@ impl HwId {
     }
 }
 
-/// A kernel mapping of the live ID.
+/// Number of a page frame that any process may see: not RAM of the running kernel, and found to be
+/// zero but for a hardware ID, which is no secret.
 ///
 /// # Invariants
 ///
-/// `addr` is aligned to 8 bytes and valid for reads of [`SIZE`] bytes until `memunmap()`.
-struct Mapping {
-    paddr: u64,
-    addr: NonNull<u64>,
+/// The frame is as described above.
+#[derive(Clone, Copy)]
+pub(crate) struct FirmwareFrame(usize);
+
+impl FirmwareFrame {
+    /// The frame that holds the ID at `paddr`, if it is fit to be seen. May sleep.
+    fn new(paddr: u64) -> Option<Self> {
+        let offset = (paddr % PAGE_SIZE as u64) as usize;
+        let page = paddr - offset as u64;
+
+        // SAFETY: Compares numbers with the resource tree.
+        let ram = unsafe {
+            bindings::region_intersects(
+                page,
+                PAGE_SIZE,
+                bindings::IORESOURCE_SYSTEM_RAM as usize,
+                bindings::IORES_DESC_NONE as usize,
+            )
+        };
+        if ram != bindings::REGION_DISJOINT as i32 {
+            return None;
+        }
+
+        let page = Mapped::new(page, PAGE_SIZE).ok()?;
+        let rest_is_zero = (0..PAGE_SIZE)
+            .filter(|byte| !(offset..offset + SIZE).contains(byte))
+            // SAFETY: The mapping has the size of a page. Volatile, as it is not ours.
+            .all(|byte| unsafe { page.0.cast::<u8>().add(byte).read_volatile() } == 0);
+
+        // INVARIANT: Both has just been checked.
+        rest_is_zero.then_some(Self((paddr / PAGE_SIZE as u64) as usize))
+    }
+
+    /// The number of the frame.
+    pub(crate) fn pfn(self) -> usize {
+        self.0
+    }
 }
 
-// SAFETY: The mapping is a kernel mapping, the same from every thread, and is only read.
-unsafe impl Send for Mapping {}
+/// Memory of the firmware in the kernel's address space.
+///
+/// # Invariants
+///
+/// The pointer is what `memremap()` has returned.
+struct Mapped(NonNull<u64>);
 
-impl Mapping {
-    fn new(paddr: u64) -> Result<Self> {
-        // A torn read is only recognised where the two halves are read in one piece each.
-        if paddr == 0 || paddr % 8 != 0 {
-            return Err(EINVAL);
+impl Mapped {
+    /// Maps `len` bytes at `paddr`, keeping the offset into the page. May sleep.
+    fn new(paddr: u64, len: usize) -> Result<Self> {
+        // Beyond what the processor can address, `memremap()` would warn with a backtrace.
+        //
+        // SAFETY: The end of the root resource is set at boot and only read here.
+        if paddr > unsafe { bindings::iomem_resource.end } - (len as u64 - 1) {
+            return Err(ENOMEM);
         }
 
         // The host writes the ID in the clear, so that an encrypted guest has to read it so.
@@ -61,23 +103,50 @@ impl Mapping {
         let addr = unsafe {
             bindings::memremap(
                 paddr,
-                SIZE,
+                len,
                 (bindings::MEMREMAP_WB | bindings::MEMREMAP_DEC) as usize,
             )
         };
 
-        // INVARIANT: `memremap()` has succeeded, and keeps the offset into the page.
-        Ok(Self {
-            paddr,
-            addr: NonNull::new(addr.cast()).ok_or(ENOMEM)?,
-        })
+        // INVARIANT: Just returned.
+        Ok(Self(NonNull::new(addr.cast()).ok_or(ENOMEM)?))
     }
 }
 
-impl Drop for Mapping {
+impl Drop for Mapped {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant this is what `memremap()` returned, and it ends here.
-        unsafe { bindings::memunmap(self.addr.as_ptr().cast()) };
+        // SAFETY: By the type invariant.
+        unsafe { bindings::memunmap(self.0.as_ptr().cast()) };
+    }
+}
+
+/// A place where a live ID is.
+///
+/// # Invariants
+///
+/// `mapped` is aligned to 8 bytes and valid for reads of [`SIZE`] bytes.
+struct Place {
+    paddr: u64,
+    mapped: Mapped,
+    frame: Option<FirmwareFrame>,
+}
+
+// SAFETY: The mapping is the kernel's, the same from every thread, and is only read.
+unsafe impl Send for Place {}
+
+impl Place {
+    fn new(paddr: u64) -> Result<Self> {
+        // A torn read is only recognised where the two halves are read in one piece each.
+        if paddr == 0 || paddr % 8 != 0 {
+            return Err(EINVAL);
+        }
+
+        // INVARIANT: The alignment was checked, the length is that of the mapping.
+        Ok(Self {
+            paddr,
+            mapped: Mapped::new(paddr, SIZE)?,
+            frame: FirmwareFrame::new(paddr),
+        })
     }
 }
 
@@ -90,12 +159,12 @@ impl Drop for Mapping {
 ///
 /// # Invariants
 ///
-/// `current` is null or the `addr` of one of `kept`. `kept` only grows.
+/// `current` is null or `mapped` of one of `kept`. `kept` only grows.
 #[pin_data]
 pub(crate) struct LiveHwId {
     current: AtomicPtr<u64>,
     #[pin]
-    kept: Mutex<KVec<Mapping>>,
+    kept: Mutex<KVec<Place>>,
 }
 
 impl LiveHwId {
@@ -109,24 +178,24 @@ impl LiveHwId {
 
     /// Follows the ID at physical address `paddr` from now on.
     ///
-    /// `EINVAL` for address 0 or one that is not aligned to 8 bytes, `ENOMEM` if it cannot be
-    /// mapped. May sleep.
-    pub(crate) fn attach(&self, paddr: u64) -> Result {
+    /// Returns the frame that holds it, if processes may see that. `EINVAL` for address 0 or one
+    /// that is not aligned to 8 bytes, `ENOMEM` if it cannot be mapped. May sleep.
+    pub(crate) fn attach(&self, paddr: u64) -> Result<Option<FirmwareFrame>> {
         let mut kept = self.kept.lock();
 
-        let addr = match kept.iter().find(|mapping| mapping.paddr == paddr) {
-            Some(mapping) => mapping.addr,
+        let index = match kept.iter().position(|place| place.paddr == paddr) {
+            Some(index) => index,
             None => {
-                let mapping = Mapping::new(paddr)?;
-                let addr = mapping.addr;
-                kept.push(mapping, GFP_KERNEL)?;
-                addr
+                kept.push(Place::new(paddr)?, GFP_KERNEL)?;
+                kept.len() - 1
             }
         };
+        let place = &kept[index];
 
-        // INVARIANT: `addr` is that of one of `kept`.
-        self.current.store(addr.as_ptr(), Ordering::Release);
-        Ok(())
+        // INVARIANT: This is one of `kept`.
+        self.current
+            .store(place.mapped.0.as_ptr(), Ordering::Release);
+        Ok(place.frame)
     }
 
     /// Follows no ID any longer.
@@ -143,7 +212,7 @@ impl LiveHwId {
         let addr = NonNull::new(self.current.load(Ordering::Acquire))?;
 
         // SAFETY: By the type invariant `addr` is the address of one of `kept`, which only grows
-        // as long as `self` lives, and by the invariant of `Mapping` both halves can be read.
+        // as long as `self` lives, and by the invariant of `Place` both halves can be read.
         // Volatile, as the hypervisor changes them.
         Some(unsafe {
             HwId([

@@ -4,10 +4,12 @@
 //!
 //! What [`kernel::miscdevice`] does not have: `poll`; `file_operations.owner`, without which the
 //! module can be unloaded under open files; `read` and `write`, which spare the kiocb and the iov
-//! of `read_iter` and `write_iter`; a mode, and a state that all open files share.
+//! of `read_iter` and `write_iter`; mappings that are filled page by page when they are touched; a
+//! mode, and a state that all open files share.
 //!
 //! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h).
 
+use crate::hwid::FirmwareFrame;
 use core::marker::PhantomData;
 use kernel::{
     bindings,
@@ -24,7 +26,11 @@ use kernel::{
         c_void, //
     },
     fs::File,
-    mm::virt::VmaNew,
+    mm::virt::{
+        VmaNew,
+        VmaRef, //
+    },
+    page::Page,
     prelude::*,
     sync::{
         poll::PollTable,
@@ -61,11 +67,22 @@ pub(crate) trait OpenFile: Sized + Send + Sync + 'static {
     /// `poll()`. Registers with a wait queue, and returns the `EPOLL*` mask.
     fn poll(&self, file: &File, table: &PollTable<'_>) -> u32;
 
-    /// `mmap()` from page number `offset` of the device on.
+    /// `mmap()` from page number `offset` of the device on: whether the mapping is allowed.
     fn mmap(&self, vma: &VmaNew, offset: usize) -> Result;
+
+    /// What page number `offset` of a mapping shows. `None` kills the process with `SIGBUS`.
+    fn frame(&self, offset: usize) -> Option<Frame<'_>>;
 
     /// `ioctl()`, by 32-bit programs on a 64-bit kernel as well.
     fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize>;
+}
+
+/// A page of a mapping.
+pub(crate) enum Frame<'a> {
+    /// A page of the kernel.
+    Page(&'a Page),
+    /// A page of memory that is not the kernel's.
+    Firmware(FirmwareFrame),
 }
 
 /// A registered misc device whose open files are `T`.
@@ -237,8 +254,58 @@ impl<T: OpenFile> Operations<T> {
         // SAFETY: `vma` is being set up by `mmap()`.
         let (vma, offset) = unsafe { (VmaNew::from_raw(vma), (*vma).vm_pgoff) };
 
-        from_result(|| open_file.mmap(vma, offset).map(|()| 0))
+        from_result(|| {
+            open_file.mmap(vma, offset)?;
+            vma.set_dontexpand();
+            vma.set_mixedmap();
+
+            // SAFETY: `vma` is being set up, so that nobody else uses it. It is a mapping of this
+            // file, which is what `fault()` asks for.
+            unsafe { (*vma.as_ptr()).vm_ops = &Self::MAPPING };
+            Ok(0)
+        })
     }
+
+    /// # Safety
+    ///
+    /// For the memory management only, on a fault in a mapping of an open file of a
+    /// `MiscDevice<T>`.
+    unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        // SAFETY: The caller promises that `vmf` is valid.
+        let (vma, offset, address) = unsafe {
+            let fault = &(*vmf).__bindgen_anon_1;
+            (fault.vma, fault.pgoff, fault.address)
+        };
+        // SAFETY: A mapping keeps its file open.
+        let (_, open_file) = unsafe { Self::borrow((*vma).vm_file) };
+
+        match open_file.frame(offset) {
+            Some(Frame::Page(page)) => {
+                // SAFETY: The caller holds the lock of the mapping for reading.
+                let vma = unsafe { VmaRef::from_raw(vma) };
+                match vma
+                    .as_mixedmap_vma()
+                    .map(|vma| vma.vm_insert_page(address, page))
+                {
+                    // Another thread may have been faster.
+                    Some(Ok(()) | Err(EBUSY)) => bindings::vm_fault_reason_VM_FAULT_NOPAGE,
+                    Some(Err(ENOMEM)) => bindings::vm_fault_reason_VM_FAULT_OOM,
+                    _ => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
+                }
+            }
+            // SAFETY: The caller holds the lock of the mapping, and `address` is in it. The frame
+            // is one that any process may see.
+            Some(Frame::Firmware(frame)) => unsafe {
+                bindings::vmf_insert_mixed(vma, address, frame.pfn())
+            },
+            None => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
+        }
+    }
+
+    const MAPPING: bindings::vm_operations_struct = bindings::vm_operations_struct {
+        fault: Some(Self::fault),
+        ..pin_init::zeroed()
+    };
 
     /// # Safety
     ///

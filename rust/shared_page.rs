@@ -3,7 +3,10 @@
 //! The page that the driver shares with user space, `struct sysgenid_page`.
 
 use crate::{
-    bindings::sysgenid_page,
+    bindings::{
+        sysgenid_page,
+        SYSGENID_PAGE_HWID, //
+    },
     hwid::HwId, //
 };
 use core::{
@@ -17,7 +20,6 @@ use core::{
 };
 use kernel::{
     bindings,
-    mm::virt::VmaNew,
     page::Page,
     prelude::*, //
 };
@@ -104,10 +106,33 @@ impl SharedPage {
         self.hwid_half(1).store(hwid.0[1], Ordering::Release);
     }
 
-    /// Maps the page at the start of `vma`.
-    pub(crate) fn map(&self, vma: &VmaNew) -> Result {
-        vma.set_dontexpand();
-        vma.set_mixedmap().vm_insert_page(vma.start(), &self.page)
+    /// Tells that page 1 can be mapped and shows the live ID at `offset`, or that it cannot.
+    pub(crate) fn set_hwid_offset(&self, offset: Option<u32>) {
+        let flags = match offset {
+            Some(offset) => {
+                self.word(offset_of!(sysgenid_page, hwid_offset))
+                    .store(offset, Ordering::Relaxed);
+                SYSGENID_PAGE_HWID
+            }
+            None => 0,
+        };
+
+        // After the offset, for those who look at the flag first.
+        self.word(offset_of!(sysgenid_page, flags))
+            .store(flags, Ordering::Release);
+    }
+
+    /// Whether page 1 can be mapped.
+    pub(crate) fn has_hwid_offset(&self) -> bool {
+        self.word(offset_of!(sysgenid_page, flags))
+            .load(Ordering::Relaxed)
+            & SYSGENID_PAGE_HWID
+            != 0
+    }
+
+    /// The page itself, for mappings.
+    pub(crate) fn page(&self) -> &Page {
+        &self.page
     }
 }
 

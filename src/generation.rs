@@ -6,26 +6,24 @@
 use crate::{
     bindings::sysgenid_source,
     hwid::{
+        FirmwareFrame,
         HwId,
         LiveHwId, //
     },
+    misc_device::Frame,
     shared_page::SharedPage,
     source::Source,
     watcher::Watcher, //
 };
 use kernel::{
     fs::File,
-    mm::virt::VmaNew,
     new_condvar,
     new_mutex,
     new_poll_condvar,
     new_spinlock,
+    page::PAGE_SIZE,
     prelude::*,
     sync::{
-        lock::{
-            mutex::MutexBackend,
-            Guard, //
-        },
         poll::{
             PollCondVar,
             PollTable, //
@@ -53,14 +51,16 @@ pub(crate) enum Settled {
 }
 
 /// What only one change at a time may touch.
+#[derive(Default)]
 struct Change {
     /// The attached source.
     source: Option<Source>,
     /// Whether `page` holds a hardware ID, because there was a source at some time.
     has_hwid: bool,
+    /// What page 1 of mappings shows: that of the latest source which had such a page. Stays when
+    /// the source goes, so that mappings stay readable.
+    frame: Option<FirmwareFrame>,
 }
-
-type ChangeGuard<'a> = Guard<'a, Change, MutexBackend>;
 
 /// The tracked watchers, as numbers: a change makes all of them outdated in one step.
 ///
@@ -110,7 +110,7 @@ impl Generation {
         try_pin_init!(Self {
             page: SharedPage::new()?,
             live <- LiveHwId::new(),
-            change <- new_mutex!(Change { source: None, has_hwid: false }, "sysgenid_change"),
+            change <- new_mutex!(Change::default(), "sysgenid_change"),
             watchers <- new_spinlock!(Watchers { tracked: 0, current: 0 }, "sysgenid_watchers"),
             changed <- new_poll_condvar!("sysgenid_changed"),
             settled <- new_condvar!("sysgenid_settled"),
@@ -133,19 +133,45 @@ impl Generation {
 
     /// Processes a change of the hardware ID, if there is one.
     ///
-    /// Each system call on the device starts with this, and the late notification ends in it;
-    /// whoever comes first runs the change, and everybody has it behind them on return. May sleep
-    /// if there is a change.
+    /// Each system call on the device starts with this; whoever comes first runs the change, and
+    /// everybody has it behind them on return. May sleep if there is a change.
     #[inline]
     pub(crate) fn refresh(&self) {
         if self.is_pending() {
-            self.process(&mut self.change.lock());
+            self.with_change(|change| self.process(change));
         }
+    }
+
+    /// Processes a change of the hardware ID, if there is one, unless somebody else is at it.
+    ///
+    /// For notifications, which must not wait for a change: a change may itself call the chain that
+    /// they come from. Whoever runs a change looks for another one afterwards, so that nothing is
+    /// lost by going away here.
+    pub(crate) fn notify(&self) {
+        // Ends, even if a broken hypervisor gives out new IDs faster than they can be processed.
+        for _ in 0..16 {
+            if !self.is_pending() {
+                return;
+            }
+            let Some(mut change) = self.change.try_lock() else {
+                return;
+            };
+            self.process(&mut change);
+        }
+    }
+
+    /// Calls `f` as the only one who changes anything, and makes up for the notifications that
+    /// have gone away meanwhile. May sleep.
+    fn with_change<R>(&self, f: impl FnOnce(&mut Change) -> R) -> R {
+        let result = f(&mut self.change.lock());
+
+        self.notify();
+        result
     }
 
     /// The slow path of [`Self::refresh`].
     #[cold]
-    fn process(&self, change: &mut ChangeGuard<'_>) {
+    fn process(&self, change: &mut Change) {
         let Some(source) = change.source.as_mut() else {
             return;
         };
@@ -155,16 +181,17 @@ impl Generation {
                 source.reseed(hwid);
                 // 2^31 hardware events beyond the reach of software do not happen; if they did,
                 // the counter would stay at its end rather than start again.
-                self.advance(change, self.current().saturating_add(1), Some(hwid));
+                self.advance(self.current().saturating_add(1), Some(hwid));
             }
         }
     }
 
-    /// Moves to generation `next`: what `hwid` stands for has already reached the RNG.
+    /// Moves to generation `next`, under `change`: what `hwid` stands for has already reached the
+    /// RNG.
     ///
     /// This is the only place where the generation changes, and where the order of what others see
     /// of it is decided.
-    fn advance(&self, _change: &mut ChangeGuard<'_>, next: u32, hwid: Option<HwId>) {
+    fn advance(&self, next: u32, hwid: Option<HwId>) {
         let mut watchers = self.watchers.lock();
 
         self.page.set_generation(next);
@@ -181,60 +208,70 @@ impl Generation {
 
     /// Moves to the next generation, for other sources than hardware IDs. May sleep.
     pub(crate) fn bump(&self) {
-        let mut change = self.change.lock();
-
-        self.process(&mut change);
-        self.advance(&mut change, self.current().saturating_add(1), None);
+        self.with_change(|change| {
+            self.process(change);
+            self.advance(self.current().saturating_add(1), None);
+        });
     }
 
     /// Moves to the generation max(`minimum`, current + 1), for software.
     ///
     /// `EOVERFLOW`, and no change, if that is above [`MAX_TRIGGERED`]. May sleep.
     pub(crate) fn trigger(&self, minimum: u32) -> Result {
-        let mut change = self.change.lock();
+        self.with_change(|change| {
+            self.process(change);
 
-        self.process(&mut change);
-        let next = self.current().saturating_add(1).max(minimum);
-        if next > MAX_TRIGGERED {
-            return Err(EOVERFLOW);
-        }
-        self.advance(&mut change, next, None);
-        Ok(())
+            let next = self.current().saturating_add(1).max(minimum);
+            if next > MAX_TRIGGERED {
+                return Err(EOVERFLOW);
+            }
+            self.advance(next, None);
+            Ok(())
+        })
     }
 
     /// Attaches a source, see `sysgenid_register_source()` for what this does and returns.
     pub(crate) fn attach(&self, mut source: Source) -> Result {
-        let mut change = self.change.lock();
-
-        if change.source.is_some() {
-            return Err(EBUSY);
-        }
-        self.live.attach(source.paddr())?;
-
-        if let Some(hwid) = self.live.read_stable() {
-            source.mix(hwid);
-            if !change.has_hwid {
-                self.page.set_hwid(hwid);
-                change.has_hwid = true;
+        self.with_change(|change| {
+            if change.source.is_some() {
+                return Err(EBUSY);
             }
-        }
-        change.source = Some(source);
-        // A source that comes back may find that the system was cloned in the meantime.
-        self.process(&mut change);
-        Ok(())
+
+            let paddr = source.paddr();
+            let frame = self.live.attach(paddr)?;
+
+            if let Some(hwid) = self.live.read_stable() {
+                source.mix(hwid);
+                if !change.has_hwid {
+                    self.page.set_hwid(hwid);
+                    change.has_hwid = true;
+                }
+            }
+            if frame.is_some() {
+                change.frame = frame;
+                self.page
+                    .set_hwid_offset(Some((paddr % PAGE_SIZE as u64) as u32));
+            }
+
+            change.source = Some(source);
+            // A source that comes back may find that the system was cloned in the meantime.
+            self.process(change);
+            Ok(())
+        })
     }
 
     /// Detaches the source at `source`, if it is attached. May sleep.
     pub(crate) fn detach(&self, source: *mut sysgenid_source) {
-        let mut change = self.change.lock();
-
-        if change
-            .source
-            .take_if(|attached| attached.is(source))
-            .is_some()
-        {
-            self.live.detach();
-        }
+        self.with_change(|change| {
+            if change
+                .source
+                .take_if(|attached| attached.is(source))
+                .is_some()
+            {
+                self.live.detach();
+                self.page.set_hwid_offset(None);
+            }
+        });
     }
 
     /// Starts to track a descriptor, or to forget it.
@@ -350,8 +387,17 @@ impl Generation {
         table.register_wait(file, &self.changed);
     }
 
-    /// Maps the shared page into `vma`, which has its size.
-    pub(crate) fn map(&self, vma: &VmaNew) -> Result {
-        self.page.map(vma)
+    /// Whether page 1 of the device can be mapped.
+    pub(crate) fn has_hwid_page(&self) -> bool {
+        self.page.has_hwid_offset()
+    }
+
+    /// What page number `offset` of a mapping shows. May sleep.
+    pub(crate) fn frame(&self, offset: usize) -> Option<Frame<'_>> {
+        match offset {
+            0 => Some(Frame::Page(self.page.page())),
+            1 => self.change.lock().frame.map(Frame::Firmware),
+            _ => None,
+        }
     }
 }

@@ -19,7 +19,10 @@ use crate::{
         Settled,
         Watchers, //
     },
-    misc_device::OpenFile, //
+    misc_device::{
+        Frame,
+        OpenFile, //
+    },
 };
 use core::sync::atomic::{
     AtomicU32,
@@ -250,10 +253,15 @@ impl OpenFile for Watcher {
             return Err(EINVAL);
         }
         match (offset, (vma.end() - vma.start()) / PAGE_SIZE) {
-            (0, 1) => self.generation.map(vma),
+            (0, 1) => Ok(()),
+            (0, 2) | (1, 1) if self.generation.has_hwid_page() => Ok(()),
             (0, 2) | (1, 1) => Err(ENODEV),
             _ => Err(EINVAL),
         }
+    }
+
+    fn frame(&self, offset: usize) -> Option<Frame<'_>> {
+        self.generation.frame(offset)
     }
 
     fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {

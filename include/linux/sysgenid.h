@@ -24,8 +24,8 @@
  *          is the source's to report.
  *
  * The callbacks get the source and the SYSGENID_HWID_SIZE bytes. They may
- * sleep, are never called at the same time, and must neither register,
- * unregister nor notify. The structure belongs to sysgenid.ko between
+ * sleep, are never called at the same time, and must neither register nor
+ * unregister. The structure belongs to sysgenid.ko between
  * sysgenid_register_source() and sysgenid_unregister_source().
  */
 struct sysgenid_source {
@@ -58,7 +58,9 @@ void sysgenid_unregister_source(struct sysgenid_source *source);
  * sysgenid_notify_source - the hardware ID may have changed
  *
  * For the notification handler of a source. Does nothing if the ID is the one
- * that was processed last. May sleep.
+ * that was processed last, or if a change is being processed at this moment;
+ * that one looks again. May be called from a notifier chain that a reseed
+ * calls. May sleep.
  */
 void sysgenid_notify_source(struct sysgenid_source *source);
 
