@@ -5,7 +5,10 @@
 //! C headers: [`include/acpi/acpixf.h`](srctree/include/acpi/acpixf.h),
 //! [`include/acpi/actypes.h`](srctree/include/acpi/actypes.h)
 
-use crate::bindings::sysgenid_helper_acpi_handle;
+use crate::{
+    bindings::sysgenid_helper_acpi_handle,
+    notify::Notify, //
+};
 use core::{
     ptr::null_mut,
     slice, //
@@ -129,13 +132,6 @@ impl<'a> Object<'a> {
         };
         Some(elements.iter().map(Object))
     }
-}
-
-/// What a [`NotifyHandler`] calls.
-pub(crate) trait Notify: Send + Sync + 'static {
-    /// Firmware has notified the device. Called in process context, may sleep; several calls may
-    /// run at the same time.
-    fn notify(&self);
 }
 
 /// A handler of the device-specific notifications of a node, removed when this is dropped.

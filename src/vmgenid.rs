@@ -6,6 +6,10 @@
 //! object `ADDR` of a device with the compatible ID `VM_Gen_Counter`. It writes another ID there
 //! before it lets a restored or cloned machine run, and notifies the device afterwards.
 //!
+//! On most distribution kernels a driver of the kernel's own is bound to that device, which reseeds
+//! the RNG and does nothing else. This one then observes beside it: it reads the same ID, and hears
+//! of a change by the kernel's vmfork notifier. Otherwise it binds the device itself.
+//!
 //! The comparison of the ID with the last one processed, and what follows from it, are the
 //! counter's (`generation.rs`); this driver finds the ID and reseeds the RNG. It leaves out
 //! the device tree binding that Linux's own driver has as well.
@@ -16,12 +20,15 @@ use kernel::{
         Core,
         Device, //
     },
-    platform,
+    driver,
+    platform as bus,
     prelude::*,
     sync::{
         aref::ARef,
         Arc, //
-    }, //
+    },
+    InPlaceModule,
+    ModuleMetadata, //
 };
 
 mod firmware;
@@ -32,23 +39,31 @@ mod acpi;
 mod bindings;
 #[path = "../rust/compat.rs"]
 mod compat;
+#[path = "../rust/notify.rs"]
+mod notify;
+#[path = "../rust/platform.rs"]
+mod platform;
 #[path = "../rust/rng.rs"]
 mod rng;
 #[path = "../rust/source_registration.rs"]
 mod source_registration;
+#[path = "../rust/vmfork.rs"]
+mod vmfork;
 
 use acpi::{
     Handle,
-    Notify,
     NotifyHandler, //
 };
 use compat::acpi_device_table;
+use notify::Notify;
+use platform::find_bound;
 use rng::Reseeder;
 use source_registration::{
     HwIdBytes,
     Source,
     SourceRegistration, //
 };
+use vmfork::VmForkNotifier;
 
 /// The RNG's side of a change of the ID.
 struct Rng {
@@ -63,10 +78,10 @@ impl Source for Rng {
 
     fn reseed(&self, hwid: &HwIdBytes) {
         match self.reseeder.reseed(hwid) {
-            Ok(()) => dev_info!(self.dev, "hardware ID changed, crng reseeded\n"),
-            Err(err) => dev_err!(
-                self.dev,
-                "hardware ID changed, but the crng was not reseeded: {err:?}\n"
+            Ok(()) => pr_info!("{}: hardware ID changed, crng reseeded\n", self.dev.name()),
+            Err(err) => pr_err!(
+                "{}: hardware ID changed, but the crng was not reseeded: {err:?}\n",
+                self.dev.name()
             ),
         }
     }
@@ -78,39 +93,49 @@ impl Notify for SourceRegistration<Rng> {
     }
 }
 
-/// A bound VMGENID device.
+/// Makes the ID of a device the source of the counter, not yet notified of anything.
+///
+/// The messages name the device themselves, as its driver may be another one.
+fn attach(dev: &Device, handle: Handle) -> Result<Arc<SourceRegistration<Rng>>> {
+    let name = dev.name();
+    let paddr = firmware::hwid_address(handle).map_err(|bad| {
+        pr_err!("{name}: ADDR {bad}\n");
+        ENODEV
+    })?;
+    let reseeder = Reseeder::new().inspect_err(|err| {
+        pr_err!("{name}: cannot open the random device: {err:?}\n");
+    })?;
+
+    let rng = Rng {
+        dev: dev.into(),
+        reseeder,
+    };
+    let source =
+        Arc::pin_init(SourceRegistration::new(paddr, rng), GFP_KERNEL).inspect_err(|err| {
+            pr_err!("{name}: cannot follow the hardware ID at {paddr:#x}: {err:?}\n");
+        })?;
+
+    pr_info!("{name}: hardware ID at {paddr:#x}\n");
+    Ok(source)
+}
+
+/// A VMGENID device that this driver is bound to: firmware notifies it.
 struct VmGenId {
     _handler: NotifyHandler<SourceRegistration<Rng>>,
 }
 
 impl VmGenId {
-    fn attach(dev: &Device) -> Result<Self> {
+    fn bind(dev: &Device) -> Result<Self> {
         let handle = Handle::of(dev).ok_or(ENODEV)?;
-        let paddr = firmware::hwid_address(handle).map_err(|bad| {
-            dev_err!(dev, "ADDR {bad}\n");
-            ENODEV
-        })?;
-        let reseeder = Reseeder::new().inspect_err(|err| {
-            dev_err!(dev, "cannot open the random device: {err:?}\n");
-        })?;
-
-        let rng = Rng {
-            dev: dev.into(),
-            reseeder,
-        };
-        let source =
-            Arc::pin_init(SourceRegistration::new(paddr, rng), GFP_KERNEL).inspect_err(|err| {
-                dev_err!(dev, "cannot follow the ID at {paddr:#x}: {err:?}\n");
-            })?;
+        let source = attach(dev, handle)?;
         let handler = NotifyHandler::install(handle, source).map_err(|status| {
-            dev_err!(
-                dev,
-                "cannot handle notifications (ACPI status {status:#x})\n"
+            pr_err!(
+                "{}: cannot handle notifications (ACPI status {status:#x})\n",
+                dev.name()
             );
             ENODEV
         })?;
 
-        dev_info!(dev, "hardware ID at {paddr:#x}\n");
         Ok(Self { _handler: handler })
     }
 }
@@ -118,28 +143,72 @@ impl VmGenId {
 acpi_device_table!(
     ACPI_TABLE,
     MODULE_ACPI_TABLE,
-    <VmGenId as platform::Driver>::IdInfo,
+    <VmGenId as bus::Driver>::IdInfo,
     [
         (acpi_ids::DeviceId::new(c"VM_GEN_COUNTER"), ()),
         (acpi_ids::DeviceId::new(c"VMGENCTR"), ()),
     ]
 );
 
-impl platform::Driver for VmGenId {
+impl bus::Driver for VmGenId {
     type IdInfo = ();
     type Data<'bound> = Self;
     const ACPI_ID_TABLE: Option<acpi_ids::IdTable<Self::IdInfo>> = Some(&ACPI_TABLE);
 
     fn probe<'bound>(
-        pdev: &'bound platform::Device<Core<'_>>,
+        pdev: &'bound bus::Device<Core<'_>>,
         _info: Option<&'bound Self::IdInfo>,
     ) -> impl PinInit<Self, Error> + 'bound {
-        Self::attach(pdev.as_ref())
+        Self::bind(pdev.as_ref())
     }
 }
 
-kernel::module_platform_driver! {
-    type: VmGenId,
+/// A VMGENID device that the kernel's own driver is bound to: that one tells of each fork after it
+/// has reseeded the RNG.
+struct Observer {
+    _notifier: Pin<KBox<VmForkNotifier<SourceRegistration<Rng>>>>,
+}
+
+impl Observer {
+    fn attach(dev: &Device) -> Result<Self> {
+        let handle = Handle::of(dev).ok_or(ENODEV)?;
+        let source = attach(dev, handle)?;
+        let notifier = KBox::pin_init(VmForkNotifier::new(source), GFP_KERNEL)?;
+
+        pr_info!("{}: observing beside the kernel's driver\n", dev.name());
+        Ok(Self {
+            _notifier: notifier,
+        })
+    }
+
+    /// Observes the device that another driver is bound to, if there is one.
+    ///
+    /// A device whose firmware cannot be believed is reported and left alone.
+    fn find() -> Option<Self> {
+        find_bound(&ACPI_TABLE).and_then(|dev| Self::attach(&dev).ok())
+    }
+}
+
+/// The module.
+#[pin_data]
+struct VmGenIdModule {
+    _observer: Option<Observer>,
+    #[pin]
+    _driver: driver::Registration<bus::Adapter<VmGenId>>,
+}
+
+impl InPlaceModule for VmGenIdModule {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // Before this module's own driver is there, a bound device is another driver's.
+            _observer: Observer::find(),
+            _driver <- driver::Registration::new(<Self as ModuleMetadata>::NAME, module),
+        })
+    }
+}
+
+module! {
+    type: VmGenIdModule,
     name: "sysgenid_vmgenid",
     authors: ["The sysgenid maintainers"],
     description: "VM generation ID as source of the system generation",
