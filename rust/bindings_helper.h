@@ -7,6 +7,7 @@
 
 #include <linux/anon_inodes.h>
 #include <linux/jiffies.h>
+#include <linux/mm.h>
 #include <linux/poll.h>
 #include <linux/random.h>
 
@@ -21,4 +22,6 @@ const u32 RUST_CONST_HELPER_SYSGENID_GET_GENERATION = SYSGENID_GET_GENERATION;
 const u32 RUST_CONST_HELPER_RNDRESEEDCRNG = RNDRESEEDCRNG;
 const u32 RUST_CONST_HELPER_EPOLLIN = (__force u32)EPOLLIN;
 const u32 RUST_CONST_HELPER_EPOLLRDNORM = (__force u32)EPOLLRDNORM;
+/* That of the kernel crate is VM_MAYEXEC in Linux 7.2. */
+const vm_flags_t RUST_CONST_HELPER_VM_MAYSHARE = VM_MAYSHARE;
 const u64 RUST_CONST_HELPER_JIFFIES_PER_SECOND = HZ;

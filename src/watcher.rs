@@ -11,7 +11,8 @@ use crate::{
         SYSGENID_GET_OUTDATED_WATCHERS,
         SYSGENID_SET_WATCHER_TRACKING,
         SYSGENID_TRIGGER_GEN_UPDATE,
-        SYSGENID_WAIT_WATCHERS, //
+        SYSGENID_WAIT_WATCHERS,
+        VM_MAYSHARE, //
     },
     capability::may_checkpoint_restore,
     generation::{
@@ -39,10 +40,7 @@ use kernel::{
         },
         File, //
     },
-    mm::virt::{
-        flags,
-        VmaNew, //
-    },
+    mm::virt::VmaNew,
     page::PAGE_SIZE,
     prelude::*,
     sync::{
@@ -249,7 +247,8 @@ impl OpenFile for Watcher {
         vma.try_clear_maywrite()?;
         vma.try_clear_mayexec()?;
 
-        if vma.flags() & flags::SHARED == 0 {
+        // `VM_SHARED` is taken from shared mappings of a file that is not open for writing.
+        if vma.flags() & VM_MAYSHARE == 0 {
             return Err(EINVAL);
         }
         match (offset, (vma.end() - vma.start()) / PAGE_SIZE) {
