@@ -48,7 +48,7 @@ kselftest:
 	mkdir -p $(MODULES)/kselftest
 	$(MAKE) -C tests/kselftest KSRC=$(kdir) OUTPUT=$(MODULES)/kselftest
 
-$(MODULES)/guest/%: qemu/guest/%.c include/uapi/linux/sysgenid.h | modules
+$(MODULES)/guest/%: qemu/guest/%.c include/uapi/linux/sysgenid.h lib/sysgenid.h | modules
 	mkdir -p $(@D)
-	gcc-14 -O2 -Wall -Wextra -Werror -static -pthread -Iinclude/uapi \
+	gcc-14 -O2 -Wall -Wextra -Werror -static -pthread -Ilib -Iinclude/uapi \
 		-o $@ $<
