@@ -8,6 +8,7 @@
 #include <linux/anon_inodes.h>
 #include <linux/jiffies.h>
 #include <linux/mm.h>
+#include <linux/pm_domain.h>
 #include <linux/poll.h>
 #include <linux/random.h>
 

@@ -6,6 +6,7 @@
 use crate::{
     bindings::sysgenid_source,
     generation::Generation,
+    hwid,
     source::Source, //
 };
 use core::{
@@ -100,6 +101,20 @@ unsafe extern "C" fn sysgenid_unregister_source(source: *mut sysgenid_source) {
 unsafe extern "C" fn sysgenid_notify_source(_source: *mut sysgenid_source) {
     // SAFETY: This is an exported function.
     unsafe { with(Generation::notify) };
+}
+
+/// # Safety
+///
+/// `hwid` must be valid for writes of `SYSGENID_HWID_SIZE` bytes.
+#[no_mangle]
+unsafe extern "C" fn sysgenid_source_hwid(_source: *mut sysgenid_source, hwid: *mut u8) {
+    // SAFETY: This is an exported function.
+    let id = unsafe { with(Generation::hwid) };
+
+    if let Some(id) = id {
+        // SAFETY: The caller promises it.
+        unsafe { hwid.cast::<[u8; hwid::SIZE]>().write(id.to_bytes()) };
+    }
 }
 
 /// # Safety

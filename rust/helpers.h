@@ -17,6 +17,7 @@ const struct cred *sysgenid_helper_override_kernel_cred(void);
 void sysgenid_helper_revert_cred(const struct cred *cred);
 /* <linux/random.h> declares it only where there is a VMGENID driver. */
 void add_vmfork_randomness(const void *unique_vm_id, size_t len);
+void sysgenid_helper_call_notifiers(u32 generation);
 bool sysgenid_helper_add_vmfork_randomness(const void *id, size_t len);
 
 #endif /* _SYSGENID_HELPERS_H */

@@ -9,10 +9,18 @@
 //!
 //! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h).
 
-use crate::hwid::FirmwareFrame;
+use crate::{
+    bindings::dev_pm_domain_set,
+    hwid::FirmwareFrame,
+    sysfs::{
+        AttributeGroup,
+        AttributeInfo, //
+    }, //
+};
 use core::marker::PhantomData;
 use kernel::{
     bindings,
+    device::Device,
     error::{
         from_result,
         to_result, //
@@ -32,6 +40,7 @@ use kernel::{
     },
     page::Page,
     prelude::*,
+    seq_file::SeqFile,
     sync::{
         poll::PollTable,
         Arc, //
@@ -53,7 +62,7 @@ use kernel::{
 /// All methods are called in process context and may sleep.
 pub(crate) trait OpenFile: Sized + Send + Sync + 'static {
     /// What all open files of the device share.
-    type Shared: Send + Sync + 'static;
+    type Shared: Shared;
 
     /// A file is being opened.
     fn open(shared: &Arc<Self::Shared>, file: &File) -> Result<KBox<Self>>;
@@ -75,6 +84,19 @@ pub(crate) trait OpenFile: Sized + Send + Sync + 'static {
 
     /// `ioctl()`, by 32-bit programs on a 64-bit kernel as well.
     fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize>;
+
+    /// Writes the lines of `/proc/PID/fdinfo/FD` that are the device's own.
+    fn show_fdinfo(&self, seq: &SeqFile);
+}
+
+/// What all open files of a misc device share.
+pub(crate) trait Shared: Sized + Send + Sync + 'static {
+    /// The attributes of the device in sysfs.
+    const ATTRIBUTES: &'static [AttributeInfo<Self>];
+
+    /// The system resumes from a suspend or from hibernation. Called in process context before user
+    /// space runs again; may sleep.
+    fn resume(&self);
 }
 
 /// A page of a mapping.
@@ -89,13 +111,15 @@ pub(crate) enum Frame<'a> {
 ///
 /// # Invariants
 ///
-/// `misc` is registered. `shared` is what it was registered with.
+/// `misc` is registered, with `groups`, which refers to `attributes`.
 #[pin_data(PinnedDrop)]
 #[repr(C)]
 pub(crate) struct MiscDevice<T: OpenFile> {
     #[pin]
     misc: Opaque<bindings::miscdevice>,
     shared: Arc<T::Shared>,
+    attributes: AttributeGroup<T::Shared>,
+    groups: [*const bindings::attribute_group; 2],
 }
 
 // SAFETY: A misc device may be deregistered from another thread than the one that registered it;
@@ -111,7 +135,9 @@ impl<T: OpenFile> MiscDevice<T> {
         mode: u16,
         shared: Arc<T::Shared>,
     ) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
+        try_pin_init!(&this in Self {
+            attributes: AttributeGroup::new(&shared, T::Shared::ATTRIBUTES)?,
+            groups: [attributes.as_ptr(), core::ptr::null()],
             shared,
             misc <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
                 let misc = bindings::miscdevice {
@@ -119,6 +145,8 @@ impl<T: OpenFile> MiscDevice<T> {
                     name: name.as_char_ptr(),
                     fops: &Operations::<T>::TABLE,
                     mode,
+                    // SAFETY: `this` is the place that is being initialised.
+                    groups: unsafe { &raw mut (*this.as_ptr()).groups }.cast(),
                     ..pin_init::zeroed()
                 };
 
@@ -126,21 +154,49 @@ impl<T: OpenFile> MiscDevice<T> {
                 unsafe { slot.write(misc) };
 
                 // SAFETY: `slot` is an initialised `miscdevice` that stays where it is until it is
-                // deregistered when `self` is dropped. `shared` was initialised above, so that a
-                // file may be opened from here on. Nothing after this can fail.
-                to_result(unsafe { bindings::misc_register(slot) })
+                // deregistered when `self` is dropped. All else was initialised above, so that a
+                // file may be opened from here on.
+                to_result(unsafe { bindings::misc_register(slot) })?;
+
+                // SAFETY: The device was just registered, and no driver binds it. The domain is
+                // taken from it before it is deregistered. Nothing after this can fail.
+                unsafe { dev_pm_domain_set((*slot).this_device, Self::pm_domain()) };
+                Ok::<(), Error>(())
             }),
         })
+    }
+
+    /// The device in the device model.
+    pub(crate) fn device(&self) -> &Device {
+        // SAFETY: By the type invariant the device is registered, as long as `self` is there.
+        unsafe { Device::from_raw((*self.misc.get()).this_device) }
+    }
+
+    /// Power management of a device that belongs to no bus. Only what comes before user space runs
+    /// again is of interest.
+    fn pm_domain() -> *mut bindings::dev_pm_domain {
+        (&raw const Operations::<T>::PM_DOMAIN.0).cast_mut()
     }
 }
 
 #[pinned_drop]
 impl<T: OpenFile> PinnedDrop for MiscDevice<T> {
     fn drop(self: Pin<&mut Self>) {
+        let misc = self.misc.get();
+
         // SAFETY: By the type invariant the device is registered.
-        unsafe { bindings::misc_deregister(self.misc.get()) };
+        unsafe {
+            dev_pm_domain_set((*misc).this_device, core::ptr::null_mut());
+            bindings::misc_deregister(misc);
+        }
     }
 }
+
+/// A domain that is never written, as no driver binds a misc device.
+struct PmDomain(bindings::dev_pm_domain);
+
+// SAFETY: Never written.
+unsafe impl Sync for PmDomain {}
 
 /// The C side of [`OpenFile`].
 struct Operations<T: OpenFile>(PhantomData<T>);
@@ -302,6 +358,41 @@ impl<T: OpenFile> Operations<T> {
         }
     }
 
+    /// # Safety
+    ///
+    /// For `/proc` only, on an open file of a `MiscDevice<T>`.
+    unsafe extern "C" fn show_fdinfo(seq: *mut bindings::seq_file, file: *mut bindings::file) {
+        // SAFETY: The caller promises that the file is open, and keeps it so.
+        let (_, open_file) = unsafe { Self::borrow(file) };
+
+        // SAFETY: The caller promises that `seq` is valid and not used meanwhile.
+        open_file.show_fdinfo(unsafe { SeqFile::from_raw(seq) });
+    }
+
+    /// # Safety
+    ///
+    /// For power management only, on the device of a `MiscDevice<T>`.
+    unsafe extern "C" fn resume(dev: *mut bindings::device) -> c_int {
+        // SAFETY: A misc device has its `miscdevice` as driver data, which is the first field of a
+        // `MiscDevice<T>`. The device is deregistered before that goes.
+        let device = unsafe { &*bindings::dev_get_drvdata(dev).cast::<MiscDevice<T>>() };
+
+        device.shared.resume();
+        0
+    }
+
+    /// Suspend to RAM, to idle and from a failed hibernation end in `resume` or `thaw`, a restored
+    /// hibernation image in `restore`.
+    const PM_DOMAIN: &'static PmDomain = &PmDomain(bindings::dev_pm_domain {
+        ops: bindings::dev_pm_ops {
+            resume: Some(Self::resume),
+            thaw: Some(Self::resume),
+            restore: Some(Self::resume),
+            ..pin_init::zeroed()
+        },
+        ..pin_init::zeroed()
+    });
+
     const MAPPING: bindings::vm_operations_struct = bindings::vm_operations_struct {
         fault: Some(Self::fault),
         ..pin_init::zeroed()
@@ -325,6 +416,7 @@ impl<T: OpenFile> Operations<T> {
         write: Some(Self::write),
         poll: Some(Self::poll),
         mmap: Some(Self::mmap),
+        show_fdinfo: Some(Self::show_fdinfo),
         unlocked_ioctl: Some(Self::ioctl),
         // The argument of a 32-bit program, number or pointer, comes zero-extended.
         #[cfg(CONFIG_COMPAT)]

@@ -13,9 +13,12 @@ use crate::{
     misc_device::Frame,
     shared_page::SharedPage,
     source::Source,
+    subscribers,
+    uevent,
     watcher::Watcher, //
 };
 use kernel::{
+    device::Device,
     fs::File,
     new_condvar,
     new_mutex,
@@ -23,7 +26,9 @@ use kernel::{
     new_spinlock,
     page::PAGE_SIZE,
     prelude::*,
+    str::CString,
     sync::{
+        aref::ARef,
         poll::{
             PollCondVar,
             PollTable, //
@@ -60,6 +65,8 @@ struct Change {
     /// What page 1 of mappings shows: that of the latest source which had such a page. Stays when
     /// the source goes, so that mappings stay readable.
     frame: Option<FirmwareFrame>,
+    /// The device that uevents are sent for.
+    device: Option<ARef<Device>>,
 }
 
 /// The tracked watchers, as numbers: a change makes all of them outdated in one step.
@@ -181,17 +188,16 @@ impl Generation {
                 source.reseed(hwid);
                 // 2^31 hardware events beyond the reach of software do not happen; if they did,
                 // the counter would stay at its end rather than start again.
-                self.advance(self.current().saturating_add(1), Some(hwid));
+                self.advance(change, self.current().saturating_add(1), Some(hwid));
             }
         }
     }
 
-    /// Moves to generation `next`, under `change`: what `hwid` stands for has already reached the
-    /// RNG.
+    /// Moves to generation `next`: what `hwid` stands for has already reached the RNG. May sleep.
     ///
     /// This is the only place where the generation changes, and where the order of what others see
     /// of it is decided.
-    fn advance(&self, next: u32, hwid: Option<HwId>) {
+    fn advance(&self, change: &Change, next: u32, hwid: Option<HwId>) {
         let mut watchers = self.watchers.lock();
 
         self.page.set_generation(next);
@@ -204,13 +210,22 @@ impl Generation {
 
         self.changed.notify_all();
         self.settled.notify_all();
+
+        subscribers::call(next);
+        if let Some(dev) = &change.device {
+            let sent = CString::try_from_fmt(fmt!("SYSGENID={next}"))
+                .and_then(|variable| uevent::send_change(dev, &variable));
+            if let Err(err) = sent {
+                pr_warn!("no uevent for generation {next}: {err:?}\n");
+            }
+        }
     }
 
     /// Moves to the next generation, for other sources than hardware IDs. May sleep.
     pub(crate) fn bump(&self) {
         self.with_change(|change| {
             self.process(change);
-            self.advance(self.current().saturating_add(1), None);
+            self.advance(change, self.current().saturating_add(1), None);
         });
     }
 
@@ -225,7 +240,7 @@ impl Generation {
             if next > MAX_TRIGGERED {
                 return Err(EOVERFLOW);
             }
-            self.advance(next, None);
+            self.advance(change, next, None);
             Ok(())
         })
     }
@@ -333,6 +348,16 @@ impl Generation {
         self.watchers.lock().outdated()
     }
 
+    /// The number of watchers.
+    pub(crate) fn tracked(&self) -> u32 {
+        self.watchers.lock().tracked
+    }
+
+    /// Whether a descriptor is tracked.
+    pub(crate) fn is_tracked(&self, watcher: &Watcher) -> bool {
+        *watcher.tracked.access(&self.watchers.lock())
+    }
+
     /// Waits until a descriptor is outdated.
     ///
     /// `ERESTARTSYS` if a signal arrives. Sleeps.
@@ -385,6 +410,17 @@ impl Generation {
     /// Registers a poll table, so that it hears of every later change.
     pub(crate) fn poll(&self, file: &File, table: &PollTable<'_>) {
         table.register_wait(file, &self.changed);
+    }
+
+    /// The hardware ID that the current generation accounts for. May sleep.
+    pub(crate) fn hwid(&self) -> HwId {
+        self.refresh();
+        self.page.hwid()
+    }
+
+    /// Lets uevents of later changes be sent for `dev`.
+    pub(crate) fn announce_for(&self, dev: &Device) {
+        self.change.lock().device = Some(dev.into());
     }
 
     /// Whether page 1 of the device can be mapped.

@@ -37,12 +37,18 @@ mod misc_device;
 mod shared_page;
 #[path = "../rust/source.rs"]
 mod source;
+#[path = "../rust/subscribers.rs"]
+mod subscribers;
+#[path = "../rust/sysfs.rs"]
+mod sysfs;
+#[path = "../rust/uevent.rs"]
+mod uevent;
 
 use exports::Published;
 use generation::Generation;
 use misc_device::MiscDevice;
 use watcher::{
-    Shared,
+    Device,
     Track,
     Watcher, //
 };
@@ -77,8 +83,8 @@ impl InPlaceModule for SysGenId {
                 pr_err!("track={track} is none of 0, 1, 2\n");
             })?;
             let generation = Arc::pin_init(Generation::new(), GFP_KERNEL)?;
-            let shared = Arc::new(
-                Shared {
+            let device = Arc::new(
+                Device {
                     generation: generation.clone(),
                     track,
                 },
@@ -86,7 +92,8 @@ impl InPlaceModule for SysGenId {
             )?;
 
             Ok(try_pin_init!(Self {
-                device <- MiscDevice::register(c"sysgenid", 0o644, shared),
+                device <- MiscDevice::register(c"sysgenid", 0o644, device),
+                _: { generation.announce_for(device.device()) },
                 published: Published::new(generation),
             }? Error))
         })

@@ -22,8 +22,10 @@ use crate::{
     },
     misc_device::{
         Frame,
-        OpenFile, //
+        OpenFile,
+        Shared, //
     },
+    sysfs::AttributeInfo,
 };
 use core::sync::atomic::{
     AtomicU32,
@@ -43,6 +45,10 @@ use kernel::{
     mm::virt::VmaNew,
     page::PAGE_SIZE,
     prelude::*,
+    seq_file::{
+        seq_print,
+        SeqFile, //
+    },
     sync::{
         poll::PollTable,
         Arc,
@@ -82,9 +88,41 @@ impl TryFrom<u32> for Track {
 }
 
 /// What all descriptors share.
-pub(crate) struct Shared {
+pub(crate) struct Device {
     pub(crate) generation: Arc<Generation>,
     pub(crate) track: Track,
+}
+
+impl Shared for Device {
+    const ATTRIBUTES: &'static [AttributeInfo<Self>] = &[
+        AttributeInfo {
+            name: c"generation",
+            mode: 0o444,
+            show: |device, f| writeln!(f, "{}", device.refreshed().current()),
+        },
+        AttributeInfo {
+            name: c"watchers",
+            mode: 0o444,
+            show: |device, f| writeln!(f, "{}", device.refreshed().tracked()),
+        },
+        AttributeInfo {
+            name: c"outdated_watchers",
+            mode: 0o444,
+            show: |device, f| writeln!(f, "{}", device.refreshed().outdated()),
+        },
+    ];
+
+    fn resume(&self) {
+        self.generation.refresh();
+    }
+}
+
+impl Device {
+    /// The counter, with no change pending.
+    fn refreshed(&self) -> &Generation {
+        self.generation.refresh();
+        &self.generation
+    }
 }
 
 /// An open file description, tracked or not.
@@ -104,10 +142,16 @@ impl Watcher {
         self.acknowledged.store(generation, Ordering::Relaxed);
     }
 
+    /// The acknowledged generation.
+    #[inline]
+    fn acknowledged(&self) -> u32 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
     /// Whether the acknowledged generation is not the current one.
     #[inline]
     pub(crate) fn is_outdated(&self, generation: &Generation) -> bool {
-        self.acknowledged.load(Ordering::Relaxed) != generation.current()
+        self.acknowledged() != generation.current()
     }
 
     /// `SYSGENID_SET_WATCHER_TRACKING`
@@ -166,10 +210,10 @@ fn timeout_jiffies(ms: usize) -> Jiffies {
 }
 
 impl OpenFile for Watcher {
-    type Shared = Shared;
+    type Shared = Device;
 
-    fn open(shared: &Arc<Shared>, file: &File) -> Result<KBox<Self>> {
-        let generation = &shared.generation;
+    fn open(device: &Arc<Device>, file: &File) -> Result<KBox<Self>> {
+        let generation = &device.generation;
         let is_writable = matches!(file.flags() & O_ACCMODE, O_WRONLY | O_RDWR);
 
         generation.refresh();
@@ -184,7 +228,7 @@ impl OpenFile for Watcher {
             GFP_KERNEL,
         )?;
 
-        if shared.track == Track::All || shared.track == Track::Writable && is_writable {
+        if device.track == Track::All || device.track == Track::Writable && is_writable {
             generation.set_tracking(&watcher, true);
         }
         Ok(watcher)
@@ -279,6 +323,15 @@ impl OpenFile for Watcher {
             }
             _ => Err(ENOTTY),
         }
+    }
+
+    fn show_fdinfo(&self, seq: &SeqFile) {
+        self.generation.refresh();
+
+        seq_print!(seq, "sysgenid_generation:\t{}\n", self.generation.current());
+        seq_print!(seq, "sysgenid_acked:\t{}\n", self.acknowledged());
+        let is_tracked = self.generation.is_tracked(self);
+        seq_print!(seq, "sysgenid_tracked:\t{}\n", u8::from(is_tracked));
     }
 }
 

@@ -10,6 +10,7 @@
 #ifndef _LINUX_SYSGENID_H
 #define _LINUX_SYSGENID_H
 
+#include <linux/notifier.h>
 #include <linux/types.h>
 #include <uapi/linux/sysgenid.h>
 
@@ -65,11 +66,42 @@ void sysgenid_unregister_source(struct sysgenid_source *source);
 void sysgenid_notify_source(struct sysgenid_source *source);
 
 /*
+ * sysgenid_source_hwid - the hardware ID of a registered source
+ *
+ * Processes a pending change first; writes the SYSGENID_HWID_SIZE bytes of the
+ * ID that was processed last. May sleep.
+ */
+void sysgenid_source_hwid(struct sysgenid_source *source, u8 *hwid);
+
+/*
  * sysgenid_bump_generation - move to the next generation
  *
  * For code that knows of a clone by other means than a hardware ID, and has
  * already reseeded what it is responsible for. May sleep.
  */
 void sysgenid_bump_generation(void);
+
+/*
+ * sysgenid_register_notifier - subscribe to new generations
+ *
+ * The notifier is called in process context with the new generation as its
+ * action, and no data, once the RNG has been reseeded and all of user space
+ * that waits has been woken. One change is over before the next one begins, so
+ * that generations come in order, though a trigger may leave some out. The
+ * notifier may sleep. It must not call the functions above, which would wait
+ * for the change that it is called from, nor wait for somebody who uses
+ * /dev/sysgenid.
+ *
+ * May sleep. Returns 0, or -EEXIST if the notifier is registered already.
+ */
+int sysgenid_register_notifier(struct notifier_block *nb);
+
+/*
+ * sysgenid_unregister_notifier - undo sysgenid_register_notifier()
+ *
+ * Waits until the notifier does not run any longer. May sleep. Returns 0, or
+ * -ENOENT if it was not registered.
+ */
+int sysgenid_unregister_notifier(struct notifier_block *nb);
 
 #endif /* _LINUX_SYSGENID_H */
