@@ -8,6 +8,7 @@ use crate::bindings::{
     sysgenid_notify_source,
     sysgenid_register_source,
     sysgenid_source,
+    sysgenid_source_hwid,
     sysgenid_unregister_source,
     SYSGENID_HWID_SIZE, //
 };
@@ -78,6 +79,21 @@ impl<T: Source> SourceRegistration<T> {
     pub(crate) fn notify(&self) {
         // SAFETY: By the type invariant the source is registered.
         unsafe { sysgenid_notify_source(self.raw.get()) };
+    }
+
+    /// The physical address of the live ID.
+    pub(crate) fn paddr(&self) -> u64 {
+        // SAFETY: `raw` was initialised, and is not written after that.
+        unsafe { (*self.raw.get()).hwid }
+    }
+
+    /// The current ID, once a pending change has been processed. May sleep.
+    pub(crate) fn hwid(&self) -> HwIdBytes {
+        let mut hwid = HwIdBytes::default();
+
+        // SAFETY: By the type invariant the source is registered; an ID has this size.
+        unsafe { sysgenid_source_hwid(self.raw.get(), hwid.as_mut_ptr()) };
+        hwid
     }
 
     /// # Safety

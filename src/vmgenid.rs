@@ -32,6 +32,7 @@ use kernel::{
 };
 
 mod firmware;
+mod guid;
 
 #[path = "../rust/acpi.rs"]
 mod acpi;
@@ -39,6 +40,8 @@ mod acpi;
 mod bindings;
 #[path = "../rust/compat.rs"]
 mod compat;
+#[path = "../rust/device_attributes.rs"]
+mod device_attributes;
 #[path = "../rust/notify.rs"]
 mod notify;
 #[path = "../rust/platform.rs"]
@@ -47,6 +50,8 @@ mod platform;
 mod rng;
 #[path = "../rust/source_registration.rs"]
 mod source_registration;
+#[path = "../rust/sysfs.rs"]
+mod sysfs;
 #[path = "../rust/vmfork.rs"]
 mod vmfork;
 
@@ -55,6 +60,8 @@ use acpi::{
     NotifyHandler, //
 };
 use compat::acpi_device_table;
+use device_attributes::DeviceAttributes;
+use guid::Guid;
 use notify::Notify;
 use platform::find_bound;
 use rng::Reseeder;
@@ -62,6 +69,10 @@ use source_registration::{
     HwIdBytes,
     Source,
     SourceRegistration, //
+};
+use sysfs::{
+    AttributeGroup,
+    AttributeInfo, //
 };
 use vmfork::VmForkNotifier;
 
@@ -87,16 +98,37 @@ impl Source for Rng {
     }
 }
 
-impl Notify for SourceRegistration<Rng> {
+type VmGenIdSource = SourceRegistration<Rng>;
+
+impl Notify for VmGenIdSource {
     fn notify(&self) {
         SourceRegistration::notify(self);
     }
 }
 
+const ATTRIBUTES: &[AttributeInfo<VmGenIdSource>] = &[
+    AttributeInfo {
+        name: c"guid",
+        mode: 0o444,
+        show: |source, f| writeln!(f, "{}", Guid(source.hwid())),
+    },
+    AttributeInfo {
+        name: c"paddr",
+        mode: 0o400,
+        show: |source, f| writeln!(f, "{:#x}", source.paddr()),
+    },
+];
+
+/// A device whose ID is the source of the counter.
+struct Attached {
+    _attributes: DeviceAttributes<VmGenIdSource>,
+    source: Arc<VmGenIdSource>,
+}
+
 /// Makes the ID of a device the source of the counter, not yet notified of anything.
 ///
 /// The messages name the device themselves, as its driver may be another one.
-fn attach(dev: &Device, handle: Handle) -> Result<Arc<SourceRegistration<Rng>>> {
+fn attach(dev: &Device, handle: Handle) -> Result<Attached> {
     let name = dev.name();
     let paddr = firmware::hwid_address(handle).map_err(|bad| {
         pr_err!("{name}: ADDR {bad}\n");
@@ -115,19 +147,28 @@ fn attach(dev: &Device, handle: Handle) -> Result<Arc<SourceRegistration<Rng>>> 
             pr_err!("{name}: cannot follow the hardware ID at {paddr:#x}: {err:?}\n");
         })?;
 
+    let attributes = AttributeGroup::new(&source, ATTRIBUTES)
+        .and_then(|group| DeviceAttributes::new(dev, group))
+        .inspect_err(|err| pr_err!("{name}: cannot add the sysfs attributes: {err:?}\n"))?;
+
     pr_info!("{name}: hardware ID at {paddr:#x}\n");
-    Ok(source)
+    Ok(Attached {
+        _attributes: attributes,
+        source,
+    })
 }
 
 /// A VMGENID device that this driver is bound to: firmware notifies it.
 struct VmGenId {
-    _handler: NotifyHandler<SourceRegistration<Rng>>,
+    _handler: NotifyHandler<VmGenIdSource>,
+    _attached: Attached,
 }
 
 impl VmGenId {
     fn bind(dev: &Device) -> Result<Self> {
         let handle = Handle::of(dev).ok_or(ENODEV)?;
-        let source = attach(dev, handle)?;
+        let attached = attach(dev, handle)?;
+        let source = attached.source.clone();
         let handler = NotifyHandler::install(handle, source).map_err(|status| {
             pr_err!(
                 "{}: cannot handle notifications (ACPI status {status:#x})\n",
@@ -136,7 +177,10 @@ impl VmGenId {
             ENODEV
         })?;
 
-        Ok(Self { _handler: handler })
+        Ok(Self {
+            _handler: handler,
+            _attached: attached,
+        })
     }
 }
 
@@ -166,18 +210,23 @@ impl bus::Driver for VmGenId {
 /// A VMGENID device that the kernel's own driver is bound to: that one tells of each fork after it
 /// has reseeded the RNG.
 struct Observer {
-    _notifier: Pin<KBox<VmForkNotifier<SourceRegistration<Rng>>>>,
+    _notifier: Pin<KBox<VmForkNotifier<VmGenIdSource>>>,
+    _attached: Attached,
 }
 
 impl Observer {
     fn attach(dev: &Device) -> Result<Self> {
         let handle = Handle::of(dev).ok_or(ENODEV)?;
-        let source = attach(dev, handle)?;
-        let notifier = KBox::pin_init(VmForkNotifier::new(source), GFP_KERNEL)?;
+        let attached = attach(dev, handle)?;
+        let notifier = VmForkNotifier::new(attached.source.clone());
+        let notifier = KBox::pin_init(notifier, GFP_KERNEL).inspect_err(|err| {
+            pr_err!("{}: cannot hear of forks: {err:?}\n", dev.name());
+        })?;
 
         pr_info!("{}: observing beside the kernel's driver\n", dev.name());
         Ok(Self {
             _notifier: notifier,
+            _attached: attached,
         })
     }
 
