@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Every test of every program in tests/kselftest, run in guests.
+
+The programs run twice: with sysgenid.ko alone, and, as far as they do not
+load it themselves, with a source that observes a real VMGENID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import ids
+import kselftest
+import pytest
+from kselftest import Report, Run
+
+import modules
+from vm import Machine, Spec
+
+SETTINGS = ("alone", "source")
+GetReport = Callable[[str, str], Report]
+
+
+def programs(setting: str) -> list[str]:
+    """What runs in a setting."""
+    return [p for p in kselftest.programs() if setting == "alone" or not kselftest.reloads(p)]
+
+
+def names(setting: str, program: str) -> list[str]:
+    """Which of a program's tests count in a setting."""
+    listed = kselftest.tests(program)
+    return [n for n in listed if setting == "alone" or not n.startswith("no_source.")]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One item for each program, and one for each of its tests."""
+    runs = [(setting, program) for setting in SETTINGS for program in programs(setting)]
+    if "name" in metafunc.fixturenames:
+        cases = [(s, p, name) for s, p in runs for name in names(s, p)]
+        metafunc.parametrize(("setting", "program", "name"), cases)
+    elif "program" in metafunc.fixturenames:
+        metafunc.parametrize(("setting", "program"), runs)
+
+
+@pytest.fixture(scope="module")
+def report() -> Iterator[GetReport]:
+    """Gives the report of a program in a setting, as soon as it is there."""
+    with (
+        Machine.boot(Spec(), "kselftest-alone") as alone,
+        Machine.boot(Spec(guid=ids.A), "kselftest-source") as source,
+    ):
+        modules.load(alone, source=False)
+        modules.load(source)
+        runs = {
+            setting: Run(vm, programs(setting))
+            for setting, vm in zip(SETTINGS, (alone, source), strict=True)
+        }
+        yield lambda setting, program: runs[setting].report(program)
+
+
+def test_the_program_comes_to_its_end(report: GetReport, setting: str, program: str) -> None:
+    """A crash, or a test that went missing or that nobody knew of, must not go unnoticed."""
+    done = report(setting, program)
+    assert sorted(done.results) == sorted(kselftest.tests(program)), done.output
+    assert done.planned == len(done.results)
+    failed = [name for name, result in done.results.items() if not result.passed]
+    assert done.status == (1 if failed else 0)
+
+
+def test_kselftest(report: GetReport, setting: str, program: str, name: str) -> None:
+    """What the program said of this test."""
+    result = report(setting, program).results.get(name)
+    assert result, "the program has not reported on this test"
+    if result.directive == "SKIP":
+        pytest.skip(result.reason)
+    assert result.passed and not result.directive, result.details
