@@ -140,8 +140,7 @@ def take_snapshot(columns: dict[str, Column], path: Path) -> tuple[Snapshot, Use
     """Everything up to the snapshot."""
     with contextlib.ExitStack() as stack:
         with step("boot a guest with a VMGENID device"):
-            spec = Spec(guid=ORIGINAL, append=modules.BOUND)
-            vm = stack.enter_context(Machine.boot(spec, "demo"))
+            vm = stack.enter_context(Machine.boot(Spec(guid=ORIGINAL), "demo"))
         with step("load the modules, start a reader, a poller, a mapper and a control plane"):
             modules.load(vm)
             users = Users.start(vm)

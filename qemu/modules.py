@@ -19,7 +19,17 @@ def load(vm: Machine, source: bool = True, parameters: str = "") -> None:
     """Loads sysgenid.ko and, if wanted, its VMGENID source."""
     vm.sh(f"insmod /modules/sysgenid.ko {parameters}")
     if source:
-        vm.sh("insmod /modules/sysgenid_vmgenid.ko")
+        load_source(vm)
+
+
+def load_source(vm: Machine) -> None:
+    """Loads the VMGENID source."""
+    vm.sh("insmod /modules/sysgenid_vmgenid.ko")
+
+
+def unload_source(vm: Machine) -> None:
+    """Takes the VMGENID source away; the counter stays."""
+    vm.sh("rmmod sysgenid_vmgenid")
 
 
 def unbind(vm: Machine) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from modules import BOUND
 from vm import Spec
 
 SNAPSHOT = Path("/tmp/clone")
@@ -28,7 +27,7 @@ To leave: exit, or Ctrl-A x at any time.
 def main() -> None:
     """Runs guests on the terminal until one ends without having left a snapshot."""
     print(HINT, flush=True)
-    spec = Spec(guid="auto", append=f"quiet guest_shell=1 {BOUND}")
+    spec = Spec(guid="auto", append="quiet guest_shell=1")
     incoming: list[str] = []
     while True:
         ports = ["-serial", "mon:stdio", "-serial", "null"]

@@ -17,6 +17,9 @@ from vm import Machine, Snapshot, Spec
 
 ROLES = ("read", "poll", "mmap", "control")
 
+# Beside the kernel's own VMGENID driver, and without it.
+MODES = {"observer": "", "bound": modules.BOUND}
+
 
 @dataclass(frozen=True)
 class Watched:
@@ -26,10 +29,10 @@ class Watched:
     watchers: dict[str, Watcher]
 
 
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
-    """Taken once, restored by each test."""
-    with Machine.boot(Spec(guid=ids.A, append=modules.BOUND), "clones") as machine:
+@pytest.fixture(scope="module", params=list(MODES))
+def watched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Watched:
+    """Taken once for each mode, restored by each test."""
+    with Machine.boot(Spec(guid=ids.A, append=MODES[request.param]), request.param) as machine:
         modules.load(machine)
         watchers = {role: Watcher.start(machine, role) for role in ROLES}
         path = tmp_path_factory.mktemp("watched") / "snapshot"
@@ -95,11 +98,12 @@ def test_clones_of_clones_count_on(watched: Watched, tmp_path: Path) -> None:
             snapshot = vm.snapshot(tmp_path / f"snapshot-{generation}")
 
 
-def test_clones_draw_different_random_numbers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", list(MODES))
+def test_clones_draw_different_random_numbers(mode: str, tmp_path: Path) -> None:
     # On one processor all that draws random numbers does so in the same order
     # in each clone, so that clones who were not told are sure to share some.
-    spec = Spec(guid=ids.A, append=modules.BOUND, smp=1)
-    with Machine.boot(spec, "random") as machine:
+    spec = Spec(guid=ids.A, append=MODES[mode], smp=1)
+    with Machine.boot(spec, f"random-{mode}") as machine:
         modules.load(machine)
         snapshot = machine.snapshot(tmp_path / "snapshot")
 
@@ -115,30 +119,16 @@ def test_clones_draw_different_random_numbers(tmp_path: Path) -> None:
     assert not original & (one | two)
 
 
-def unload(vm: Machine) -> None:
-    """Takes the source away altogether."""
-    vm.sh("rmmod sysgenid_vmgenid")
-
-
-def reload(vm: Machine) -> None:
-    """Brings the source back."""
-    vm.sh("insmod /modules/sysgenid_vmgenid.ko")
-
-
-@pytest.mark.parametrize(
-    ("leave", "come_back"),
-    [(modules.unbind, modules.bind), (unload, reload)],
-    ids=["unbind", "unload"],
-)
-def test_a_clone_made_while_the_source_was_away_is_noticed(
+def check_clone_made_while_away(
     watched: Watched,
-    tmp_path: Path,
+    folder: Path,
     leave: Callable[[Machine], None],
     come_back: Callable[[Machine], None],
 ) -> None:
+    """Nothing may be lost, nor come twice, if the source is away while a clone is made."""
     with watched.snapshot.restore(ids.A) as vm:
         leave(vm)
-        snapshot = vm.snapshot(tmp_path / "away")
+        snapshot = vm.snapshot(folder / "away")
     with snapshot.restore(ids.B) as vm:
         assert modules.hardware_id(vm) == ids.B
         assert stays_at(vm, 0)
@@ -147,15 +137,29 @@ def test_a_clone_made_while_the_source_was_away_is_noticed(
         assert watched.watchers["mmap"].wait(vm, "changed") == {"generation": 1}
         assert modules.reseeds(vm) >= 1
         assert stays_at(vm, 1)
-        snapshot = vm.snapshot(tmp_path / "back")
+        snapshot = vm.snapshot(folder / "back")
     with snapshot.restore(ids.C) as vm:
         wait_for_generation(vm, 2)
         assert stays_at(vm, 2)
 
 
+def test_a_clone_made_while_the_source_was_unloaded_is_noticed(
+    watched: Watched, tmp_path: Path
+) -> None:
+    check_clone_made_while_away(watched, tmp_path, modules.unload_source, modules.load_source)
+
+
+# The kernel's own driver does not survive being unbound, so there is no such test beside it.
+@pytest.mark.parametrize("watched", ["bound"], indirect=True)
+def test_a_clone_made_while_the_device_was_unbound_is_noticed(
+    watched: Watched, tmp_path: Path
+) -> None:
+    check_clone_made_while_away(watched, tmp_path, modules.unbind, modules.bind)
+
+
 def test_a_source_that_was_away_without_a_clone_changes_nothing(watched: Watched) -> None:
     with watched.snapshot.restore(ids.A) as vm:
-        modules.unbind(vm)
-        modules.bind(vm)
+        modules.unload_source(vm)
+        modules.load_source(vm)
         assert stays_at(vm, 0)
         assert modules.reseeds(vm) == 0

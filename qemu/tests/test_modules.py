@@ -33,9 +33,9 @@ def booted() -> Iterator[Machine]:
 def guest(booted: Machine) -> Iterator[Machine]:
     """The same, with neither module loaded, before as well as after."""
     yield booted
+    booted.sh("killall -q watcher sleep", check=False)
     booted.sh("rmmod sysgenid_vmgenid", check=False)
-    booted.sh("rmmod sysgenid", check=False)
-    assert "sysgenid" not in booted.sh("cat /proc/modules")
+    booted.wait_for("rmmod sysgenid; wc -l </proc/modules", "^0$")
 
 
 def assert_busy(guest: Machine) -> None:
@@ -108,9 +108,9 @@ def test_the_source_leaves_while_its_users_wait(guest: Machine) -> None:
     modules.load(guest)
     watchers = [modules.Watcher.start(guest, role) for role in ("read", "poll", "mmap", "control")]
     for _ in range(5):
-        guest.sh("rmmod sysgenid_vmgenid")
+        modules.unload_source(guest)
         assert modules.status(guest).generation == 0
-        guest.sh("insmod /modules/sysgenid_vmgenid.ko")
+        modules.load_source(guest)
     for watcher in watchers:
         assert len(watcher.events(guest)) == 1
         guest.sh(f"kill {watcher.pid}")
@@ -122,6 +122,15 @@ def test_a_wrong_parameter_is_refused(guest: Machine, track: str) -> None:
     with pytest.raises(CommandFailed, match="[Ii]nvalid"):
         guest.sh(f"insmod /modules/sysgenid.ko track={track}")
     guest.sh("test ! -e /dev/sysgenid")
+
+
+def test_the_source_observes_beside_the_kernels_own_driver() -> None:
+    with Machine.boot(Spec(guid=ids.A), "observer") as machine:
+        for _ in range(5):
+            modules.load(machine)
+            assert machine.sh(f"basename $(readlink {modules.DEVICE}/driver)") == "vmgenid\n"
+            machine.sh("rmmod sysgenid_vmgenid && rmmod sysgenid")
+        assert "QEMUVGID:00: observing beside the kernel's driver" in machine.sh("dmesg")
 
 
 def test_the_source_loads_without_a_device() -> None:
