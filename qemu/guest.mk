@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # The modules for a guest with the kernel $(RELEASE), and its initramfs: a
-# busybox, the modules, the kselftests, and the tools of qemu/guest. Made in
-# the build root.
+# busybox, the modules, the kselftests, the tools of qemu/guest, and the
+# samples. Made in the build root.
 
 ifndef RELEASE
 $(error RELEASE is not set)
@@ -12,11 +12,12 @@ kdir	:= /cache/kernel/$(RELEASE)/build
 MODULES	?= /cache/build/$(RELEASE)
 guest	:= /cache/guest/$(RELEASE)
 tools	:= $(patsubst qemu/guest/%.c,$(MODULES)/guest/%,$(wildcard qemu/guest/*.c))
+samples	:= $(patsubst samples/%.c,$(MODULES)/samples/%,$(wildcard samples/*.c))
 tree	:= /tmp/initramfs
 
 .PHONY: initramfs modules kselftest
-initramfs: modules kselftest $(tools)
-	mkdir -p $(tree)/bin $(tree)/modules $(tree)/kselftest $(tree)/guest
+initramfs: modules kselftest $(tools) $(samples)
+	mkdir -p $(addprefix $(tree)/,bin guest kselftest modules samples)
 	cp /bin/busybox $(tree)/bin/
 	for applet in $$(busybox --list | grep -vx busybox); do \
 		ln -s busybox $(tree)/bin/$$applet || exit; \
@@ -29,6 +30,7 @@ initramfs: modules kselftest $(tools)
 	find $(MODULES)/kselftest -maxdepth 1 -type f -executable \
 		-exec cp -t $(tree)/kselftest {} +
 	$(if $(tools),cp $(tools) $(tree)/guest/)
+	$(if $(samples),cp $(samples) $(tree)/samples/)
 	find $(tree) -exec touch -hd @0 {} +
 	mkdir -p $(guest)
 	cd $(tree) && find . | LC_ALL=C sort | \
@@ -48,7 +50,14 @@ kselftest:
 	mkdir -p $(MODULES)/kselftest
 	$(MAKE) -C tests/kselftest KSRC=$(kdir) OUTPUT=$(MODULES)/kselftest
 
-$(MODULES)/guest/%: qemu/guest/%.c include/uapi/linux/sysgenid.h lib/sysgenid.h | modules
+$(tools) $(samples): include/uapi/linux/sysgenid.h lib/sysgenid.h | modules
+
+define compile
 	mkdir -p $(@D)
 	gcc-14 -O2 -Wall -Wextra -Werror -static -pthread -Ilib -Iinclude/uapi \
 		-o $@ $<
+endef
+$(MODULES)/guest/%: qemu/guest/%.c
+	$(compile)
+$(MODULES)/samples/%: samples/%.c
+	$(compile)

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A service that waits for the next generation in read(), and renews what must
+ * be unique. Open for writing, it is one of those a control plane waits for.
+ */
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <linux/types.h>
+
+static void renew(void)
+{
+	unsigned long long name;
+
+	if (getrandom(&name, sizeof(name), 0) != sizeof(name))
+		err(EXIT_FAILURE, "getrandom");
+	printf("I am %016llx\n", name);
+}
+
+int main(void)
+{
+	__u32 generation;
+	int fd;
+
+	setlinebuf(stdout);
+	fd = open("/dev/sysgenid", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		err(EXIT_FAILURE, "/dev/sysgenid");
+
+	renew();
+	while (read(fd, &generation, sizeof(generation)) == sizeof(generation)) {
+		renew();
+		/* Refused if that is not the latest any more: read() has it. */
+		if (write(fd, &generation, sizeof(generation)) < 0 && errno != EINVAL)
+			err(EXIT_FAILURE, "write");
+	}
+	err(EXIT_FAILURE, "read");
+}
