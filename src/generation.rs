@@ -145,8 +145,14 @@ impl Generation {
     #[inline]
     pub(crate) fn refresh(&self) {
         if self.is_pending() {
-            self.with_change(|change| self.process(change));
+            self.catch_up();
         }
+    }
+
+    /// The slow path of [`Self::refresh`].
+    #[cold]
+    fn catch_up(&self) {
+        self.with_change(|change| self.process(change));
     }
 
     /// Processes a change of the hardware ID, if there is one, unless somebody else is at it.
@@ -176,8 +182,7 @@ impl Generation {
         result
     }
 
-    /// The slow path of [`Self::refresh`].
-    #[cold]
+    /// Processes a change of the hardware ID, if there still is one. May sleep.
     fn process(&self, change: &mut Change) {
         let Some(source) = change.source.as_mut() else {
             return;

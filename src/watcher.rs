@@ -234,6 +234,7 @@ impl OpenFile for Watcher {
         Ok(watcher)
     }
 
+    #[inline]
     fn read(&self, file: &File, mut buf: UserSliceWriter) -> Result<usize> {
         self.generation.refresh();
 
@@ -261,6 +262,7 @@ impl OpenFile for Watcher {
         Ok(size_of::<u32>())
     }
 
+    #[inline]
     fn write(&self, _file: &File, mut buf: UserSliceReader) -> Result<usize> {
         self.generation.refresh();
 
@@ -271,6 +273,7 @@ impl OpenFile for Watcher {
         Ok(size_of::<u32>())
     }
 
+    #[inline]
     fn poll(&self, file: &File, table: &PollTable<'_>) -> u32 {
         // Also where the answer is known already: an edge-triggered waiter wants to hear of what
         // comes after it.
@@ -307,6 +310,7 @@ impl OpenFile for Watcher {
         self.generation.frame(offset)
     }
 
+    #[inline]
     fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
         self.generation.refresh();
 
