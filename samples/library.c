@@ -2,6 +2,7 @@
 /*
  * A library that makes IDs, from a random prefix and a number, and finds out
  * at each of them, mostly without a system call, whether the system was cloned.
+ * For one thread: more of them need a lock, or a generation and a prefix each.
  */
 #include <err.h>
 #include <stdbool.h>
