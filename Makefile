@@ -43,8 +43,10 @@ modules_install:
 	@$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
 
 .PHONY: kdir
+kdir: release = $(or $(RELEASE),$(running))
 kdir:
-	@qemu/setup kernel $(or $(RELEASE),$(running))
+	@qemu/setup kernel $(release)
+	@echo "make modules KDIR=$(CACHE)/kernel/$(release)/build"
 
 # --- Virtual machines
 
