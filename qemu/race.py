@@ -127,10 +127,11 @@ class Pair:
 
 def read_records(vm: Machine, addresses: list[int]) -> list[Record]:
     """Reads the threads' records out of the guest's memory."""
-    return [Record(*_read(vm, address, RECORD_SIZE)) for address in addresses]
+    return [Record(*read_record(vm, address)) for address in addresses]
 
 
-def _read(vm: Machine, address: int, size: int) -> tuple[int, bytes]:
+def read_record(vm: Machine, address: int, size: int = RECORD_SIZE) -> tuple[int, bytes]:
+    """The number of turns of a thread, and its record or the beginning of that."""
     with tempfile.NamedTemporaryFile() as file:
         vm.qmp("pmemsave", val=address, size=size, filename=file.name)
         data = Path(file.name).read_bytes()
@@ -147,7 +148,7 @@ def run_clone(vm: Machine, addresses: list[int]) -> Clone:
     vm.cont()
     deadline = time.monotonic() + RUN_TIME
     for address, record in zip(addresses, before, strict=True):
-        while _read(vm, address, 8)[0] < record.turns + TURNS:
+        while read_record(vm, address, 8)[0] < record.turns + TURNS:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{vm.name}: the threads do not get on\n{vm.tail()}")
             time.sleep(0.02)

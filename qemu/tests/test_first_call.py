@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The very first system call of a clone, made while nobody has noticed anything yet."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import modules
+import race
+from vm import Machine, Snapshot, Spec
+
+# The last byte chooses the call, see qemu/guest/first.c.
+ID = "c0ffee00-c0de-4a5e-8d15-0123456789{:02x}"
+
+POLLIN = 0x001
+WATCHERS = 5
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a call has to give that is the first in a clone; the generation was 0 before."""
+
+    name: str
+    result: int
+    errno: int = 0
+    generation: int = 1
+
+
+CALLS = [
+    Call("write", -1, errno.EINVAL),
+    Call("read", 1),
+    Call("read of 0 bytes", 0),
+    Call("poll", POLLIN),
+    Call("open", WATCHERS),
+    Call("SET_WATCHER_TRACKING", 0),
+    Call("WAIT_WATCHERS", -1, errno.EINTR),
+    Call("TRIGGER_GEN_UPDATE", 0, generation=2),
+    Call("GET_OUTDATED_WATCHERS", WATCHERS),
+    Call("GET_GENERATION", 1),
+    Call("unknown ioctl", -1, errno.ENOTTY),
+]
+
+ATTEMPTS = 5
+
+
+@pytest.fixture(scope="module", params=["observer", "bound"])
+def spinning(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """A guest in which a processor does nothing but look for a change."""
+    append = modules.BOUND if request.param == "bound" else ""
+    path = tmp_path_factory.mktemp("spinning") / "snapshot"
+    with Machine.boot(Spec(guid=ID.format(255), append=append), request.param) as vm:
+        modules.load(vm)
+        vm.sh("taskset 2 /guest/first >/tmp/first 2>&1 &")
+        vm.wait_for("cat /tmp/first", "^ready generation=0$")
+        return vm.snapshot(path)
+
+
+def first_call(snapshot: Snapshot, number: int) -> dict[str, int]:
+    """Makes a clone make the call; gives what it has printed."""
+    with snapshot.restore(ID.format(number)) as vm:
+        line = vm.wait_for("cat /tmp/first", "^called .*$").group()
+    return {key: int(value) for key, value in (word.split("=") for word in line.split()[1:])}
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name.replace(" ", "_"))
+def test_it_is_told_of_the_clone(spinning: Snapshot, call: Call) -> None:
+    for _ in range(ATTEMPTS):
+        seen = first_call(spinning, CALLS.index(call))
+        # Rarely, the notification comes before the program's next look.
+        if seen.pop("pending"):
+            break
+    else:
+        pytest.fail("no call came before the notification")
+    assert seen == {"result": call.result, "errno": call.errno, "generation": call.generation}
+
+
+def test_the_source_may_come_and_go_while_clones_arrive(tmp_path: Path) -> None:
+    clones = 6
+    setting = race.Setting("observer", "page")
+    with Machine.boot(Spec(guid=ID.format(255), append=setting.append), "unplug") as vm:
+        addresses = race.start(vm, setting)
+        watchers = {role: modules.Watcher.start(vm, role) for role in ("read", "poll", "mmap")}
+        vm.sh(
+            "while [ ! -e /tmp/stop ]; do rmmod sysgenid_vmgenid;"
+            " insmod /modules/sysgenid_vmgenid.ko; done >/tmp/unplug 2>&1 &"
+        )
+        snapshot = vm.snapshot(tmp_path / "snapshot-0")
+    for number in range(1, clones + 1):
+        with snapshot.restore(ID.format(number)) as vm:
+            vm.wait_for("/guest/watcher status", f"generation={number} ", timeout=60)
+            for watcher in watchers.values():
+                watcher.wait(vm, f"changed generation={number}")
+            for role in ("read", "poll"):
+                watchers[role].acknowledge(vm, number)
+            snapshot = vm.snapshot(tmp_path / f"snapshot-{number}")
+    with snapshot.restore(ID.format(clones)) as vm:
+        vm.sh("touch /tmp/stop")
+        vm.wait_for("jobs; lsmod", "^sysgenid_vmgenid ")
+        turns, _ = race.read_record(vm, addresses[0], 8)
+        vm.sh("sleep 0.5")
+        assert race.read_record(vm, addresses[0], 8)[0] > turns, "nobody uses the pages any more"
+        assert modules.status(vm) == modules.Status(generation=clones, outdated=0)
+        assert "can't" not in vm.sh("cat /tmp/unplug")
