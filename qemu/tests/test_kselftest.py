@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 import ids
 import kselftest
 import pytest
+from conftest import Booted
 from kselftest import Report, Run
 
 import modules
-from vm import Machine, Spec
+from vm import Spec
 
 SETTINGS = ("alone", "source")
 GetReport = Callable[[str, str], Report]
@@ -43,11 +44,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="module")
-def report() -> Iterator[GetReport]:
+def report(booted: Booted) -> Iterator[GetReport]:
     """Gives the report of a program in a setting, as soon as it is there."""
     with (
-        Machine.boot(Spec(), "kselftest-alone") as alone,
-        Machine.boot(Spec(guid=ids.A), "kselftest-source") as source,
+        booted.guest(Spec(), "kselftest-alone") as alone,
+        booted.guest(Spec(guid=ids.A), "kselftest-source") as source,
     ):
         modules.load(alone, source=False)
         modules.load(source)

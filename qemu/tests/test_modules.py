@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import ids
 import pytest
@@ -22,20 +22,11 @@ def modinfo(module: str, field: str) -> list[str]:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
-@pytest.fixture(scope="module")
-def booted() -> Iterator[Machine]:
-    """A guest without the kernel's own VMGENID driver."""
-    with Machine.boot(Spec(guid=ids.A, append=modules.BOUND), "modules") as machine:
-        yield machine
-
-
 @pytest.fixture
-def guest(booted: Machine) -> Iterator[Machine]:
-    """The same, with neither module loaded, before as well as after."""
-    yield booted
-    booted.sh("killall -q watcher sleep", check=False)
-    booted.sh("rmmod sysgenid_vmgenid", check=False)
-    booted.wait_for("rmmod sysgenid; wc -l </proc/modules", "^0$")
+def guest(fresh: Callable[[Spec], Machine]) -> Iterator[Machine]:
+    """A guest without the kernel's own VMGENID driver, and with neither module loaded."""
+    with fresh(Spec(guid=ids.A, append=modules.BOUND)) as machine:
+        yield machine
 
 
 def assert_busy(guest: Machine) -> None:
@@ -124,8 +115,10 @@ def test_a_wrong_parameter_is_refused(guest: Machine, track: str) -> None:
     guest.sh("test ! -e /dev/sysgenid")
 
 
-def test_the_source_observes_beside_the_kernels_own_driver() -> None:
-    with Machine.boot(Spec(guid=ids.A), "observer") as machine:
+def test_the_source_observes_beside_the_kernels_own_driver(
+    fresh: Callable[[Spec], Machine],
+) -> None:
+    with fresh(Spec(guid=ids.A)) as machine:
         for _ in range(5):
             modules.load(machine)
             assert machine.sh(f"basename $(readlink {modules.DEVICE}/driver)") == "vmgenid\n"
@@ -133,8 +126,8 @@ def test_the_source_observes_beside_the_kernels_own_driver() -> None:
         assert "QEMUVGID:00: observing beside the kernel's driver" in machine.sh("dmesg")
 
 
-def test_the_source_loads_without_a_device() -> None:
-    with Machine.boot(Spec(), "nodevice") as machine:
+def test_the_source_loads_without_a_device(fresh: Callable[[Spec], Machine]) -> None:
+    with fresh(Spec()) as machine:
         modules.load(machine)
         assert modules.status(machine) == modules.Status(generation=0, outdated=0)
         machine.sh("rmmod sysgenid_vmgenid && rmmod sysgenid")
