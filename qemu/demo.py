@@ -64,6 +64,7 @@ def look(vm: Machine, guid: str, event: str, users: Users, generation: int) -> C
     return {
         "VMGENID set by the host": Shown(vm.qmp("query-vm-generation-id")["guid"], guid),
         "VMGENID in the guest's memory": Shown(modules.hardware_id(vm), guid),
+        "VMGENID in the guest's sysfs": Shown(modules.guid(vm), guid),
         '"crng reseeded" in the kernel\'s log': Shown(
             "yes" if modules.reseeds(vm) else "no", "yes" if generation else "no"
         ),
