@@ -169,6 +169,8 @@ def main() -> None:
         show(columns)
     except (GuestError, CommandFailed, TimeoutError) as error:
         sys.exit(f"\nFAILED: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     print_table(columns)
     if errors := wrong(columns):
         sys.exit("\n".join(f"WRONG: {error}" for error in errors))
