@@ -12,6 +12,7 @@ use core::{
 };
 use kernel::{
     bindings,
+    ffi::c_uint,
     new_mutex,
     page::PAGE_SIZE,
     prelude::*,
@@ -51,16 +52,7 @@ impl FirmwareFrame {
         let offset = (paddr % PAGE_SIZE as u64) as usize;
         let page = paddr - offset as u64;
 
-        // SAFETY: Compares numbers with the resource tree.
-        let ram = unsafe {
-            bindings::region_intersects(
-                page,
-                PAGE_SIZE,
-                bindings::IORESOURCE_SYSTEM_RAM as usize,
-                bindings::IORES_DESC_NONE as usize,
-            )
-        };
-        if ram != bindings::REGION_DISJOINT as i32 {
+        if ram_in(page, PAGE_SIZE) != bindings::REGION_DISJOINT {
             return None;
         }
 
@@ -80,6 +72,20 @@ impl FirmwareFrame {
     }
 }
 
+/// How much of a range is ordinary RAM: one of `REGION_*`.
+fn ram_in(paddr: u64, len: usize) -> c_uint {
+    // SAFETY: Compares numbers with the resource tree.
+    let ram = unsafe {
+        bindings::region_intersects(
+            paddr,
+            len,
+            bindings::IORESOURCE_SYSTEM_RAM as usize,
+            bindings::IORES_DESC_NONE as usize,
+        )
+    };
+    ram as c_uint
+}
+
 /// Memory of the firmware in the kernel's address space.
 ///
 /// # Invariants
@@ -94,6 +100,10 @@ impl Mapped {
         //
         // SAFETY: The end of the root resource is set at boot and only read here.
         if paddr > unsafe { bindings::iomem_resource.end } - (len as u64 - 1) {
+            return Err(ENOMEM);
+        }
+        // At what is RAM in parts as well.
+        if ram_in(paddr, len) == bindings::REGION_MIXED {
             return Err(ENOMEM);
         }
 
