@@ -4,9 +4,12 @@
 //!
 //! C header: [`include/linux/platform_device.h`](srctree/include/linux/platform_device.h)
 
-use core::ptr::{
-    null_mut,
-    NonNull, //
+use core::{
+    iter::successors,
+    ptr::{
+        null_mut,
+        NonNull, //
+    }, //
 };
 use kernel::{
     acpi::IdTable,
@@ -19,16 +22,24 @@ use kernel::{
     sync::aref::ARef, //
 };
 
-/// Finds a platform device that firmware describes with one of the IDs of `table` and that is bound
-/// to a driver. May sleep.
-///
-/// The driver may be unbound from it at any time.
-pub(crate) fn find_bound<T>(table: IdTable<T>) -> Option<ARef<Device>> {
-    // SAFETY: `matches()` takes what is passed here. The bus is always there.
+/// The platform devices that firmware describes with one of the IDs of `table` and that are bound
+/// to a driver, which may be unbound from them at any time. May sleep.
+pub(crate) fn bound<T>(table: IdTable<T>) -> impl Iterator<Item = ARef<Device>> {
+    successors(next_bound(table, None), move |dev| {
+        next_bound(table, Some(dev))
+    })
+}
+
+/// The first of them, or the next one after `start`, which is one of them.
+fn next_bound<T>(table: IdTable<T>, start: Option<&Device>) -> Option<ARef<Device>> {
+    let start = start.map_or(null_mut(), |dev| (&raw const *dev).cast_mut().cast());
+
+    // SAFETY: `matches()` takes what is passed here. The bus is always there, and `start` is null
+    // or a device that was found on it.
     let dev = unsafe {
         bindings::bus_find_device(
             &raw const bindings::platform_bus_type,
-            null_mut(),
+            start,
             table.as_ptr().cast(),
             Some(matches),
         )

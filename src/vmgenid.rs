@@ -63,7 +63,7 @@ use compat::acpi_device_table;
 use device_attributes::DeviceAttributes;
 use guid::Guid;
 use notify::Notify;
-use platform::find_bound;
+use platform::bound;
 use rng::Reseeder;
 use source_registration::{
     HwIdBytes,
@@ -203,7 +203,8 @@ impl bus::Driver for VmGenId {
         pdev: &'bound bus::Device<Core<'_>>,
         _info: Option<&'bound Self::IdInfo>,
     ) -> impl PinInit<Self, Error> + 'bound {
-        Self::bind(pdev.as_ref())
+        // Why has been said; at other errors the driver core adds a line of its own.
+        Self::bind(pdev.as_ref()).map_err(|_| ENODEV)
     }
 }
 
@@ -230,11 +231,11 @@ impl Observer {
         })
     }
 
-    /// Observes the device that another driver is bound to, if there is one.
+    /// Observes the first fit device that another driver is bound to, if there is one.
     ///
     /// A device whose firmware cannot be believed is reported and left alone.
     fn find() -> Option<Self> {
-        find_bound(&ACPI_TABLE).and_then(|dev| Self::attach(&dev).ok())
+        bound(&ACPI_TABLE).find_map(|dev| Self::attach(&dev).ok())
     }
 }
 
