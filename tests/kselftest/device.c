@@ -84,7 +84,7 @@ TEST_F(device, unprivileged_user_is_told_of_changes)
 	pid_t pid;
 
 	ASSERT_TRUE(gate_init(&gate));
-	pid = fork();
+	pid = fork_child();
 	ASSERT_LE(0, pid);
 	if (!pid) {
 		const struct sysgenid_page *page;

@@ -147,7 +147,7 @@ TEST_F(lifecycle, mapping_in_a_child_alone_keeps_the_module)
 	page = map_page(fd);
 	ASSERT_NE(NULL, page);
 	close(fd);
-	pid = fork();
+	pid = fork_child();
 	ASSERT_LE(0, pid);
 	if (!pid)
 		for (;;)

@@ -23,6 +23,8 @@ FIXTURE_SETUP(mmap)
 	self->size = sysconf(_SC_PAGESIZE);
 	self->fd = open_device(O_RDWR);
 	ASSERT_LE(0, self->fd);
+	/* So that an empty page is wrong. */
+	ASSERT_EQ(0, trigger(self->fd, 0));
 	self->page = map_page(self->fd);
 	ASSERT_NE(NULL, self->page);
 }
@@ -242,7 +244,7 @@ TEST_F(mmap, fork_inherits_it)
 	pid_t pid;
 
 	ASSERT_TRUE(gate_init(&gate));
-	pid = fork();
+	pid = fork_child();
 	ASSERT_LE(0, pid);
 	if (!pid) {
 		EXPECT_EQ(before, mapped_generation(self->page));

@@ -196,7 +196,7 @@ TEST_F(read, goes_on_after_stop_and_continue)
 	int status;
 	pid_t pid;
 
-	pid = fork();
+	pid = fork_child();
 	ASSERT_LE(0, pid);
 	if (!pid)
 		_exit(read(self->fd, &gen, sizeof(gen)) == sizeof(gen) ? 0 : 1);
@@ -219,7 +219,7 @@ TEST_F(read, can_be_killed_while_it_blocks)
 	int status;
 	pid_t pid;
 
-	pid = fork();
+	pid = fork_child();
 	ASSERT_LE(0, pid);
 	if (!pid)
 		_exit(read(self->fd, &gen, sizeof(gen)) < 0);

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -300,6 +301,19 @@ static inline bool call_interrupt(struct call *call, int sa_flags)
 	return false;
 }
 
+/* A child dies with the test, so that a failed test leaves no watcher behind. */
+static inline pid_t fork_child(void)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(1);
+	}
+	return pid;
+}
+
 /*
  * Where a child tells that it is ready and waits until it may go on. If one
  * side dies, the other reads the end of its pipe and does not hang.
@@ -342,7 +356,7 @@ static inline bool gate_open(struct gate *gate)
 /* Runs statement in a child that shares the test's verdict, and waits for its end. */
 #define IN_CHILD(statement)					\
 do {								\
-	pid_t pid_ = fork();					\
+	pid_t pid_ = fork_child();					\
 	int status_ = -1;					\
 								\
 	ASSERT_LE(0, pid_);					\

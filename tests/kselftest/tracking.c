@@ -143,7 +143,7 @@ TEST_F(tracking, watcher_of_a_killed_process_goes)
 	pid_t pid;
 
 	ASSERT_TRUE(gate_init(&gate));
-	pid = fork();
+	pid = fork_child();
 	ASSERT_LE(0, pid);
 	if (!pid) {
 		int fd = open_device(O_RDWR);

@@ -105,7 +105,7 @@ TEST_F(wait, close_wakes_it)
 TEST_F(wait, death_of_the_watchers_process_wakes_it)
 {
 	struct call call;
-	pid_t pid = fork();
+	pid_t pid = fork_child();
 
 	ASSERT_LE(0, pid);
 	if (!pid)
@@ -208,7 +208,7 @@ TEST_F(wait, can_be_killed_while_it_blocks)
 	int status;
 	pid_t pid;
 
-	pid = fork();
+	pid = fork_child();
 	ASSERT_LE(0, pid);
 	if (!pid)
 		_exit(wait_watchers(self->ctl, 0) != 0);
