@@ -279,10 +279,14 @@ class Machine:
         """Lets a paused guest run."""
         self.qmp("cont")
 
-    def snapshot(self, path: Path) -> Snapshot:
-        """Stops the guest, writes its state to a file and ends this QEMU."""
+    def snapshot(self, path: Path, quiet: float = 0.0) -> Snapshot:
+        """Stops the guest, writes its state to a file and ends this QEMU.
+
+        Before that, the guest is left alone for `quiet` seconds.
+        """
         with self._killed_on_error():
             self.finish_log()
+            time.sleep(quiet)
             self.qmp("stop")
             self.qmp("migrate-set-parameters", max_bandwidth=1 << 40)
             self.qmp("migrate", uri=f"file:{path}")
