@@ -15,6 +15,8 @@ acpi_handle sysgenid_helper_acpi_handle(struct device *dev);
 void *sysgenid_helper_page_address(struct page *page);
 const struct cred *sysgenid_helper_override_kernel_cred(void);
 void sysgenid_helper_revert_cred(const struct cred *cred);
+int sysgenid_helper_put_user(u32 value, u32 __user *to);
+int sysgenid_helper_get_user(u32 *value, const u32 __user *from);
 /* <linux/random.h> declares it only where there is a VMGENID driver. */
 void add_vmfork_randomness(const void *unique_vm_id, size_t len);
 void sysgenid_helper_call_notifiers(u32 generation);

@@ -30,8 +30,7 @@ use kernel::{
         c_int,
         c_long,
         c_uint,
-        c_ulong,
-        c_void, //
+        c_ulong, //
     },
     fs::File,
     mm::virt::{
@@ -49,12 +48,7 @@ use kernel::{
         ForeignOwnable,
         Opaque, //
     },
-    uaccess::{
-        UserPtr,
-        UserSlice,
-        UserSliceReader,
-        UserSliceWriter, //
-    }, //
+    uaccess::UserPtr, //
 };
 
 /// An open file (description) of a misc device, dropped when the last descriptor is closed.
@@ -67,14 +61,15 @@ pub(crate) trait OpenFile: Sized + Send + Sync + 'static {
     /// A file is being opened.
     fn open(shared: &Arc<Self::Shared>, file: &File) -> Result<KBox<Self>>;
 
-    /// `read()` into `buf`. Returns the number of bytes.
-    fn read(&self, file: &File, buf: UserSliceWriter) -> Result<usize>;
+    /// `read()` of `len` bytes into `buf`. Returns the number of bytes.
+    fn read(&self, file: &File, buf: UserPtr, len: usize) -> Result<usize>;
 
-    /// `write()` from `buf`. Returns the number of bytes.
-    fn write(&self, file: &File, buf: UserSliceReader) -> Result<usize>;
+    /// `write()` of `len` bytes from `buf`. Returns the number of bytes.
+    fn write(&self, buf: UserPtr, len: usize) -> Result<usize>;
 
-    /// `poll()`. Registers with a wait queue, and returns the `EPOLL*` mask.
-    fn poll(&self, file: &File, table: &PollTable<'_>) -> u32;
+    /// `poll()`. Registers with a wait queue if the caller is going to wait, and returns the
+    /// `EPOLL*` mask.
+    fn poll(&self, file: &File, table: Option<&PollTable<'_>>) -> u32;
 
     /// `mmap()` from page number `offset` of the device on: whether the mapping is allowed.
     fn mmap(&self, vma: &VmaNew, offset: usize) -> Result;
@@ -262,9 +257,9 @@ impl<T: OpenFile> Operations<T> {
     ) -> isize {
         // SAFETY: The caller promises that the file is open, and keeps it so.
         let (file, open_file) = unsafe { Self::borrow(file) };
-        let buf = UserSlice::new(UserPtr::from_ptr(buf.cast()), len).writer();
+        let buf = UserPtr::from_ptr(buf.cast());
 
-        from_result(|| open_file.read(file, buf).map(|len| len as isize))
+        from_result(|| open_file.read(file, buf, len).map(|len| len as isize))
     }
 
     /// # Safety
@@ -277,11 +272,10 @@ impl<T: OpenFile> Operations<T> {
         _pos: *mut bindings::loff_t,
     ) -> isize {
         // SAFETY: The caller promises that the file is open, and keeps it so.
-        let (file, open_file) = unsafe { Self::borrow(file) };
-        let buf: *mut c_void = buf.cast_mut().cast();
-        let buf = UserSlice::new(UserPtr::from_ptr(buf), len).reader();
+        let (_, open_file) = unsafe { Self::borrow(file) };
+        let buf = UserPtr::from_ptr(buf.cast_mut().cast());
 
-        from_result(|| open_file.write(file, buf).map(|len| len as isize))
+        from_result(|| open_file.write(buf, len).map(|len| len as isize))
     }
 
     /// # Safety
@@ -294,8 +288,13 @@ impl<T: OpenFile> Operations<T> {
         // SAFETY: The caller promises that the file is open, and keeps it so.
         let (file, open_file) = unsafe { Self::borrow(file) };
 
-        // SAFETY: The pointer is null or a poll table that is valid during this call.
-        open_file.poll(file, &unsafe { PollTable::from_raw(table) })
+        // SAFETY: The pointer is null or a poll table that is valid during this call. One without
+        // a function to queue with is that of a caller who only wants to know.
+        let is_waiting = unsafe { table.as_ref() }.is_some_and(|table| table._qproc.is_some());
+        // SAFETY: As above.
+        let table = is_waiting.then(|| unsafe { PollTable::from_raw(table) });
+
+        open_file.poll(file, table.as_ref())
     }
 
     /// # Safety

@@ -17,6 +17,10 @@ use crate::{
     uevent,
     watcher::Watcher, //
 };
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering, //
+};
 use kernel::{
     device::Device,
     fs::File,
@@ -29,6 +33,10 @@ use kernel::{
     str::CString,
     sync::{
         aref::ARef,
+        lock::{
+            spinlock::SpinLockBackend,
+            Guard, //
+        },
         poll::{
             PollCondVar,
             PollTable, //
@@ -69,21 +77,13 @@ struct Change {
     device: Option<ARef<Device>>,
 }
 
-/// The tracked watchers, as numbers: a change makes all of them outdated in one step.
-///
-/// # Invariants
-///
-/// `tracked` is the number of tracked descriptors, and `current`, at most as large, the number of
-/// those among them that have acknowledged the current generation.
+/// Who watches and who waits for them, as numbers: a change makes all of them outdated in one step.
+#[derive(Default)]
 pub(crate) struct Watchers {
+    /// The tracked descriptors.
     tracked: u32,
-    current: u32,
-}
-
-impl Watchers {
-    fn outdated(&self) -> u32 {
-        self.tracked - self.current
-    }
+    /// The tasks that wait for the outdated ones among them.
+    waiting: u32,
 }
 
 /// The generation counter.
@@ -103,6 +103,9 @@ pub(crate) struct Generation {
     change: Mutex<Change>,
     #[pin]
     pub(crate) watchers: SpinLock<Watchers>,
+    /// How many of the tracked descriptors have not acknowledged the current generation. Written
+    /// under `watchers`, read without a lock.
+    outdated: AtomicU32,
     /// Woken by each change.
     #[pin]
     changed: PollCondVar,
@@ -118,7 +121,8 @@ impl Generation {
             page: SharedPage::new()?,
             live <- LiveHwId::new(),
             change <- new_mutex!(Change::default(), "sysgenid_change"),
-            watchers <- new_spinlock!(Watchers { tracked: 0, current: 0 }, "sysgenid_watchers"),
+            watchers <- new_spinlock!(Watchers::default(), "sysgenid_watchers"),
+            outdated: AtomicU32::new(0),
             changed <- new_poll_condvar!("sysgenid_changed"),
             settled <- new_condvar!("sysgenid_settled"),
         })
@@ -203,18 +207,22 @@ impl Generation {
     /// This is the only place where the generation changes, and where the order of what others see
     /// of it is decided.
     fn advance(&self, change: &Change, next: u32, hwid: Option<HwId>) {
-        let mut watchers = self.watchers.lock();
+        let watchers = self.watchers.lock();
+        let has_waiters = watchers.waiting != 0;
 
         self.page.set_generation(next);
+        // Nobody can have acknowledged a generation that has just begun.
+        self.outdated.store(watchers.tracked, Ordering::Release);
+        // Last, as it tells those who look without a lock that no change is pending any longer.
         if let Some(hwid) = hwid {
             self.page.set_hwid(hwid);
         }
-        // INVARIANT: Nobody can have acknowledged a generation that has just begun.
-        watchers.current = 0;
         drop(watchers);
 
         self.changed.notify_all();
-        self.settled.notify_all();
+        if has_waiters {
+            self.settled.notify_all();
+        }
 
         subscribers::call(next);
         if let Some(dev) = &change.device {
@@ -305,18 +313,26 @@ impl Generation {
         }
         *tracked = track;
 
-        // INVARIANT: Adds or takes away the same descriptor in both numbers.
         if track {
             watchers.tracked += 1;
-            watchers.current += u32::from(!is_outdated);
-            return;
+            if is_outdated {
+                self.outdated.fetch_add(1, Ordering::Relaxed);
+            }
+        } else {
+            watchers.tracked -= 1;
+            if is_outdated {
+                self.one_less_outdated(watchers);
+            }
         }
-        watchers.tracked -= 1;
-        watchers.current -= u32::from(!is_outdated);
+    }
 
-        let settled = is_outdated && watchers.outdated() == 0;
+    /// Counts a watcher that is not outdated any longer; the last one wakes those who wait for it.
+    fn one_less_outdated(&self, watchers: Guard<'_, Watchers, SpinLockBackend>) {
+        let left = self.outdated.fetch_sub(1, Ordering::Release) - 1;
+        let wake = left == 0 && watchers.waiting != 0;
+
         drop(watchers);
-        if settled {
+        if wake {
             self.settled.notify_all();
         }
     }
@@ -325,32 +341,32 @@ impl Generation {
     ///
     /// `EINVAL`, and nothing acknowledged, if that is not the current generation.
     pub(crate) fn acknowledge(&self, watcher: &Watcher, generation: u32) -> Result {
-        let mut watchers = self.watchers.lock();
-
         if generation != self.current() {
             return Err(EINVAL);
         }
-        if !watcher.is_outdated(self) {
+        // Repeated. This was right when the current generation was looked at.
+        if watcher.has_acknowledged(generation) {
             return Ok(());
         }
-        watcher.set_acknowledged(generation);
 
-        let mut settled = false;
-        if *watcher.tracked.access(&watchers) {
-            // INVARIANT: One more of the tracked ones has acknowledged the current generation.
-            watchers.current += 1;
-            settled = watchers.outdated() == 0;
+        let watchers = self.watchers.lock();
+        if generation != self.current() {
+            return Err(EINVAL);
         }
-        drop(watchers);
-        if settled {
-            self.settled.notify_all();
+        // Unless another thread was faster with the same descriptor.
+        if watcher.is_outdated(self) {
+            watcher.set_acknowledged(generation);
+            if *watcher.tracked.access(&watchers) {
+                self.one_less_outdated(watchers);
+            }
         }
         Ok(())
     }
 
     /// The number of outdated watchers.
+    #[inline]
     pub(crate) fn outdated(&self) -> u32 {
-        self.watchers.lock().outdated()
+        self.outdated.load(Ordering::Acquire)
     }
 
     /// The number of watchers.
@@ -366,6 +382,7 @@ impl Generation {
     /// Waits until a descriptor is outdated.
     ///
     /// `ERESTARTSYS` if a signal arrives. Sleeps.
+    #[cold]
     pub(crate) fn wait_outdated(&self, watcher: &Watcher) -> Result {
         let mut interrupted = false;
 
@@ -384,6 +401,7 @@ impl Generation {
     }
 
     /// Waits until no watcher is outdated, for at most `timeout` jiffies. Sleeps.
+    #[cold]
     pub(crate) fn wait_settled(&self, watcher: &Watcher, timeout: Jiffies) -> Settled {
         let mut left = Some(timeout);
 
@@ -395,16 +413,20 @@ impl Generation {
             if watcher.is_outdated(self) {
                 return Settled::Interrupted;
             }
-            if watchers.outdated() == 0 {
+            if self.outdated() == 0 {
                 return Settled::Yes;
             }
             let Some(timeout) = left else {
                 return Settled::TimedOut;
             };
-            left = match self
+
+            watchers.waiting += 1;
+            let woken = self
                 .settled
-                .wait_interruptible_timeout(&mut watchers, timeout)
-            {
+                .wait_interruptible_timeout(&mut watchers, timeout);
+            watchers.waiting -= 1;
+
+            left = match woken {
                 CondVarTimeoutResult::Woken { jiffies } => Some(jiffies),
                 CondVarTimeoutResult::Timeout => None,
                 CondVarTimeoutResult::Signal { .. } => return Settled::Interrupted,

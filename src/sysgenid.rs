@@ -41,6 +41,8 @@ mod source;
 mod subscribers;
 #[path = "../rust/sysfs.rs"]
 mod sysfs;
+#[path = "../rust/uaccess.rs"]
+mod uaccess;
 #[path = "../rust/uevent.rs"]
 mod uevent;
 

@@ -26,6 +26,10 @@ use crate::{
         Shared, //
     },
     sysfs::AttributeInfo,
+    uaccess::{
+        get_u32,
+        put_u32, //
+    },
 };
 use core::sync::atomic::{
     AtomicU32,
@@ -55,12 +59,7 @@ use kernel::{
         LockedBy, //
     },
     time::Jiffies,
-    uaccess::{
-        UserPtr,
-        UserSlice,
-        UserSliceReader,
-        UserSliceWriter, //
-    }, //
+    uaccess::UserPtr, //
 };
 
 /// Which descriptors are tracked from `open()` on: the module parameter `track`.
@@ -148,10 +147,16 @@ impl Watcher {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
+    /// Whether this is the acknowledged generation.
+    #[inline]
+    pub(crate) fn has_acknowledged(&self, generation: u32) -> bool {
+        self.acknowledged() == generation
+    }
+
     /// Whether the acknowledged generation is not the current one.
     #[inline]
     pub(crate) fn is_outdated(&self, generation: &Generation) -> bool {
-        self.acknowledged() != generation.current()
+        !self.has_acknowledged(generation.current())
     }
 
     /// `SYSGENID_SET_WATCHER_TRACKING`
@@ -171,6 +176,12 @@ impl Watcher {
 
     /// `SYSGENID_WAIT_WATCHERS`
     fn wait_watchers(&self, timeout_ms: usize) -> Result<isize> {
+        if self.is_outdated(&self.generation) {
+            return Err(EINTR);
+        }
+        if self.generation.outdated() == 0 {
+            return Ok(0);
+        }
         match self
             .generation
             .wait_settled(self, timeout_jiffies(timeout_ms))
@@ -235,14 +246,11 @@ impl OpenFile for Watcher {
     }
 
     #[inline]
-    fn read(&self, file: &File, mut buf: UserSliceWriter) -> Result<usize> {
+    fn read(&self, file: &File, buf: UserPtr, len: usize) -> Result<usize> {
         self.generation.refresh();
 
-        if buf.is_empty() {
-            return Ok(0);
-        }
-        if buf.len() < size_of::<u32>() {
-            return Err(EINVAL);
+        if len < size_of::<u32>() {
+            return if len == 0 { Ok(0) } else { Err(EINVAL) };
         }
 
         if !self.is_outdated(&self.generation) {
@@ -253,7 +261,7 @@ impl OpenFile for Watcher {
         }
 
         let current = self.generation.current();
-        buf.write(&current)?;
+        put_u32(buf, current)?;
 
         if !self.is_writable {
             // If there is a newer generation already, the next read returns it at once.
@@ -263,21 +271,23 @@ impl OpenFile for Watcher {
     }
 
     #[inline]
-    fn write(&self, _file: &File, mut buf: UserSliceReader) -> Result<usize> {
+    fn write(&self, buf: UserPtr, len: usize) -> Result<usize> {
         self.generation.refresh();
 
-        if buf.len() != size_of::<u32>() {
+        if len != size_of::<u32>() {
             return Err(EINVAL);
         }
-        self.generation.acknowledge(self, buf.read()?)?;
+        self.generation.acknowledge(self, get_u32(buf)?)?;
         Ok(size_of::<u32>())
     }
 
     #[inline]
-    fn poll(&self, file: &File, table: &PollTable<'_>) -> u32 {
+    fn poll(&self, file: &File, table: Option<&PollTable<'_>>) -> u32 {
         // Also where the answer is known already: an edge-triggered waiter wants to hear of what
         // comes after it.
-        self.generation.poll(file, table);
+        if let Some(table) = table {
+            self.generation.poll(file, table);
+        }
         self.generation.refresh();
 
         if self.is_outdated(&self.generation) {
@@ -320,9 +330,7 @@ impl OpenFile for Watcher {
             SYSGENID_TRIGGER_GEN_UPDATE => self.trigger(arg),
             SYSGENID_GET_OUTDATED_WATCHERS => Ok(self.generation.outdated() as isize),
             SYSGENID_GET_GENERATION => {
-                UserSlice::new(UserPtr::from_addr(arg), size_of::<u32>())
-                    .writer()
-                    .write(&self.generation.current())?;
+                put_u32(UserPtr::from_addr(arg), self.generation.current())?;
                 Ok(0)
             }
             _ => Err(ENOTTY),

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Helpers for rust/uaccess.rs. */
+
+#include <linux/uaccess.h>
+
+#include "helpers.h"
+
+int sysgenid_helper_put_user(u32 value, u32 __user *to)
+{
+	return put_user(value, to);
+}
+
+int sysgenid_helper_get_user(u32 *value, const u32 __user *from)
+{
+	return get_user(*value, from);
+}
