@@ -23,6 +23,10 @@ override KDIR := $(abspath $(KDIR))
 # it, those of the build root.
 in_cache := $(filter $(CACHE)/%,$(KDIR))
 
+# Nor does it hold the key of Debian's modules, or a System.map, without which
+# the kernel's own makefile does not call depmod.
+unsigned := $(if $(in_cache),CONFIG_MODULE_SIG_ALL=)
+
 .PHONY: modules
 modules: | metadata
 ifneq ($(in_cache),)
@@ -39,17 +43,10 @@ metadata:
 	}
 
 .PHONY: modules_install
+modules_install: release = $(file <$(KDIR)/include/config/kernel.release)
 modules_install:
-	@$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) modules_install
-
-prefix	?= /usr/local
-
-.PHONY: install
-install: modules_install
-	@install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man4 Documentation/man/*.4
-	@install -D -m 644 -t $(DESTDIR)$(prefix)/include lib/sysgenid.h
-	@install -D -m 644 -t $(DESTDIR)$(prefix)/include/linux \
-		include/uapi/linux/sysgenid.h
+	@$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install $(unsigned)
+	@PATH="$$PATH:/sbin" depmod $(INSTALL_MOD_PATH:%=--basedir %) $(release)
 
 .PHONY: kdir
 kdir: release = $(or $(RELEASE),$(running))
@@ -66,12 +63,6 @@ run: guest
 .PHONY: test
 test: guest
 	@qemu/enter env --chdir=qemu/tests pytest -p no:cacheprovider $(T)
-
-PAIRS	?= 10
-
-.PHONY: clones
-clones: guest
-	@qemu/enter qemu/clones.py $(PAIRS)
 
 .PHONY: shell
 shell: guest
@@ -99,14 +90,13 @@ clean:
 .PHONY: distclean
 distclean: clean
 	@qemu/ns rm -rf --one-file-system $(addprefix $(CACHE)/,kernel lock log \
-		pycache root root.lock)
-	@[ ! -e $(CACHE) ] || rmdir $(CACHE)
+		pycache root accelerator root.lock)
+	@[ ! -e $(CACHE) ] || rmdir --ignore-fail-on-non-empty $(CACHE)
 
 define help
 In virtual machines (everything needed is fetched into $(CACHE)):
   make run              snapshot a guest, restore two clones, see them told
   make test             all tests; T='-k NAME' for some
-  make clones           count what pairs of clones share; PAIRS=100 for more
   make shell            a guest with both modules loaded, to play with
     RELEASE=...         with another kernel of trixie-backports
     CACHE=...           another folder for what is fetched and built
@@ -115,8 +105,6 @@ For this machine's kernel, $(running):
   make modules          builds sysgenid.ko and sysgenid_vmgenid.ko
     KDIR=...            for another kernel's tree
   make modules_install  installs them, as root
-  make install          the manual pages and the headers as well
-    prefix=...          elsewhere than in /usr/local
   make kdir             prepares a tree for a stock Debian kernel
     RELEASE=...         for another one than the running
 
