@@ -184,8 +184,10 @@ def pairs(setting: Setting, count: int) -> Iterator[Pair]:
             addresses = start(vm, setting)
             snapshot = vm.snapshot(path)
         for number in range(count):
-            one = _one(snapshot, addresses, TURNS[setting.way])
-            with snapshot.restore(str(uuid.uuid4()), run=False) as vm:
+            with _clone(setting, snapshot) as vm:
+                one = run_clone(vm, addresses, TURNS[setting.way])
+                vm.cont()
+            with _clone(setting, snapshot) as vm:
                 pair = Pair(one, run_clone(vm, addresses, TURNS[setting.way]))
                 vm.cont()
                 if number + 1 < count:
@@ -193,8 +195,6 @@ def pairs(setting: Setting, count: int) -> Iterator[Pair]:
             yield pair
 
 
-def _one(snapshot: Snapshot, addresses: list[int], turns: int) -> Clone:
-    with snapshot.restore(str(uuid.uuid4()), run=False) as vm:
-        clone = run_clone(vm, addresses, turns)
-        vm.cont()
-        return clone
+def _clone(setting: Setting, snapshot: Snapshot) -> Machine:
+    name = f"race-{setting.mode}-{setting.way}-clone"
+    return snapshot.restore(str(uuid.uuid4()), run=False, name=name)
