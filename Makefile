@@ -45,8 +45,18 @@ metadata:
 .PHONY: modules_install
 modules_install: release = $(file <$(KDIR)/include/config/kernel.release)
 modules_install:
-	@$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install $(unsigned)
-	@PATH="$$PATH:/sbin" depmod $(INSTALL_MOD_PATH:%=--basedir %) $(release)
+	@$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) $(unsigned) \
+		modules_install
+	@PATH="$$PATH:/sbin" depmod $(DESTDIR:%=--basedir %) $(release)
+
+prefix	?= /usr/local
+
+.PHONY: install
+install: modules_install
+	@install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man4 Documentation/man/*.4
+	@install -D -m 644 -t $(DESTDIR)$(prefix)/include lib/sysgenid.h
+	@install -D -m 644 -t $(DESTDIR)$(prefix)/include/linux \
+		include/uapi/linux/sysgenid.h
 
 .PHONY: kdir
 kdir: release = $(or $(RELEASE),$(running))
@@ -63,6 +73,12 @@ run: guest
 .PHONY: test
 test: guest
 	@qemu/enter env --chdir=qemu/tests pytest -p no:cacheprovider $(T)
+
+PAIRS	?= 10
+
+.PHONY: clones
+clones: guest
+	@qemu/enter qemu/clones.py $(PAIRS)
 
 .PHONY: shell
 shell: guest
@@ -97,6 +113,7 @@ define help
 In virtual machines (everything needed is fetched into $(CACHE)):
   make run              snapshot a guest, restore two clones, see them told
   make test             all tests; T='-k NAME' for some
+  make clones           count what pairs of clones share; PAIRS=100 for more
   make shell            a guest with both modules loaded, to play with
     RELEASE=...         with another kernel of trixie-backports
     CACHE=...           another folder for what is fetched and built
@@ -105,6 +122,8 @@ For this machine's kernel, $(running):
   make modules          builds sysgenid.ko and sysgenid_vmgenid.ko
     KDIR=...            for another kernel's tree
   make modules_install  installs them, as root
+  make install          the manual pages and the headers as well
+    prefix=...          elsewhere than in /usr/local
   make kdir             prepares a tree for a stock Debian kernel
     RELEASE=...         for another one than the running
 
