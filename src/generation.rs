@@ -400,11 +400,9 @@ impl Generation {
         }
     }
 
-    /// Waits until no watcher is outdated, for at most `timeout` jiffies. Sleeps.
+    /// Waits until no watcher is outdated or `left` says that no time is left. Sleeps.
     #[cold]
-    pub(crate) fn wait_settled(&self, watcher: &Watcher, timeout: Jiffies) -> Settled {
-        let mut left = Some(timeout);
-
+    pub(crate) fn wait_settled(&self, watcher: &Watcher, left: impl Fn() -> Jiffies) -> Settled {
         loop {
             // Also before an answer that was waited for: the system may have been cloned since.
             self.refresh();
@@ -416,9 +414,10 @@ impl Generation {
             if self.outdated() == 0 {
                 return Settled::Yes;
             }
-            let Some(timeout) = left else {
+            let timeout = left();
+            if timeout == 0 {
                 return Settled::TimedOut;
-            };
+            }
 
             watchers.waiting += 1;
             let woken = self
@@ -426,11 +425,9 @@ impl Generation {
                 .wait_interruptible_timeout(&mut watchers, timeout);
             watchers.waiting -= 1;
 
-            left = match woken {
-                CondVarTimeoutResult::Woken { jiffies } => Some(jiffies),
-                CondVarTimeoutResult::Timeout => None,
-                CondVarTimeoutResult::Signal { .. } => return Settled::Interrupted,
-            };
+            if let CondVarTimeoutResult::Signal { .. } = woken {
+                return Settled::Interrupted;
+            }
         }
     }
 

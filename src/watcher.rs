@@ -58,7 +58,13 @@ use kernel::{
         Arc,
         LockedBy, //
     },
-    time::Jiffies,
+    time::{
+        Instant,
+        Jiffies,
+        Monotonic,
+        NSEC_PER_MSEC,
+        NSEC_PER_SEC, //
+    },
     uaccess::UserPtr, //
 };
 
@@ -182,9 +188,10 @@ impl Watcher {
         if self.generation.outdated() == 0 {
             return Ok(0);
         }
+        let start = Instant::now();
         match self
             .generation
-            .wait_settled(self, timeout_jiffies(timeout_ms))
+            .wait_settled(self, || jiffies_left(start, timeout_ms))
         {
             Settled::Yes => Ok(0),
             Settled::TimedOut => Err(Error::from_errno(-(bindings::ETIME as i32))),
@@ -203,19 +210,19 @@ impl Watcher {
     }
 }
 
-/// Converts the timeout of `SYSGENID_WAIT_WATCHERS`, in milliseconds, 0 for ever.
+/// What is left of the timeout of `SYSGENID_WAIT_WATCHERS`, in milliseconds, 0 for ever.
 ///
-/// Rounded up, and by one more for the jiffy that has already begun, so that nobody is told of a
-/// timeout too early.
-fn timeout_jiffies(ms: usize) -> Jiffies {
-    if ms == 0 {
+/// By the clock: jiffies may lag behind it and then catch up at once, which ends a sleep early.
+fn jiffies_left(start: Instant<Monotonic>, timeout_ms: usize) -> Jiffies {
+    if timeout_ms == 0 {
         return Jiffies::MAX;
     }
 
-    let (seconds, ms) = (ms as u64 / 1000, ms as u64 % 1000);
-    seconds
-        .saturating_mul(JIFFIES_PER_SECOND)
-        .saturating_add((ms * JIFFIES_PER_SECOND).div_ceil(1000) + 1)
+    // The largest is 584 years.
+    (timeout_ms as u64)
+        .saturating_mul(NSEC_PER_MSEC as u64)
+        .saturating_sub(start.elapsed().as_nanos() as u64)
+        .div_ceil(NSEC_PER_SEC as u64 / JIFFIES_PER_SECOND)
         .try_into()
         .unwrap_or(Jiffies::MAX)
 }
