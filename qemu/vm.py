@@ -44,6 +44,7 @@ TCG = ("-accel", "tcg,thread=multi", "-cpu", "max")
 BOOT_TIME = 60.0
 KVM_BOOT_TIME = 20.0
 QMP_TIME = 30.0
+CHANNEL_TIME = 30.0
 MIGRATION_TIME = 60.0
 TAIL_LINES = 40
 MOST_TAIL_LINES = 200
@@ -162,6 +163,7 @@ class Machine:
         own session keeps the terminal's Ctrl-C for us, who then clean up.
         """
         channel, guest_channel = socket.socketpair()
+        channel.settimeout(CHANNEL_TIME)
         monitor, guest_monitor = socket.socketpair()
         arguments = [
             *("setpriv", "--pdeathsig", "KILL", *self.spec.arguments()),
@@ -231,15 +233,15 @@ class Machine:
         try:
             self._channel.sendall(data)
         except OSError:
-            raise self._failure("the guest is gone") from None
+            raise self._failure("the guest is gone, or reads no commands") from None
 
     def _line(self, deadline: float, what: str) -> str:
         """The next line from the guest, or an error as soon as none can come any more."""
         while b"\n" not in self._received:
+            if time.monotonic() > deadline:
+                raise self._failure(f"the guest hangs: time is over before {what}", GuestHangs)
             if select.select([self._channel], [], [], 0.5)[0]:
                 self._receive(what)
-            elif time.monotonic() > deadline:
-                raise self._failure(f"the guest hangs: time is over before {what}", GuestHangs)
             elif (status := self.status()) != "running":
                 raise self._failure(f"the guest is in state {status!r} before {what}")
         line, _, self._received = self._received.partition(b"\n")

@@ -72,7 +72,7 @@ def test_the_source_binds_and_says_where_the_id_is(guest: Machine) -> None:
 
 
 def test_both_come_and_go_again_and_again(guest: Machine) -> None:
-    for _ in range(20):
+    for _ in range(8):
         modules.load(guest)
         guest.sh("test -c /dev/sysgenid")
         guest.sh("rmmod sysgenid_vmgenid && rmmod sysgenid")
@@ -119,7 +119,7 @@ def test_the_source_observes_beside_the_kernels_own_driver(
     fresh: Callable[[Spec], Machine],
 ) -> None:
     with fresh(Spec(guid=ids.A)) as machine:
-        for _ in range(5):
+        for _ in range(3):
             modules.load(machine)
             assert machine.sh(f"basename $(readlink {modules.DEVICE}/driver)") == "vmgenid\n"
             machine.sh("rmmod sysgenid_vmgenid && rmmod sysgenid")
