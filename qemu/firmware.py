@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vm import INITRAMFS, Machine, Spec
+import overlay
+from vm import Machine, Spec
 
 # Pages in the middle of the RAM that the guest's kernel is told to leave alone.
 RESERVED = 0x8000000
@@ -120,21 +121,6 @@ def spec(
     )
 
 
-def with_files(folder: Path) -> tuple[str, ...]:
-    """QEMU's arguments for an initramfs that begins with the files of a folder."""
-    files = "\n".join(str(file.relative_to(folder)) for file in sorted(folder.rglob("*")))
-    archive = subprocess.run(
-        ["cpio", "--quiet", "-o", "-H", "newc", "-R", "+0:+0"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        input=files.encode(),
-    )
-    initramfs = folder.with_suffix(".cpio")
-    initramfs.write_bytes(archive.stdout + INITRAMFS.read_bytes())
-    return ("-initrd", str(initramfs))
-
-
 def with_64_bit_integers(dsdt: bytes, folder: Path) -> tuple[str, ...]:
     """QEMU's arguments for a guest whose ACPI counts with 64 bits.
 
@@ -150,4 +136,4 @@ def with_64_bit_integers(dsdt: bytes, folder: Path) -> tuple[str, ...]:
     tables = folder / "newer/kernel/firmware/acpi"
     tables.mkdir(parents=True)
     (tables / "dsdt.aml").write_bytes(table)
-    return with_files(folder / "newer")
+    return overlay.arguments(folder / "newer")
