@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # The modules for a guest with the kernel $(RELEASE), and its initramfs: a
-# busybox, the modules, the kselftests, the tools of qemu/guest, and the
-# samples. Made in the build root.
+# busybox, the modules and those of tests/module, the kselftests, the tools of
+# qemu/guest, and the samples. Made in the build root.
 
 ifndef RELEASE
 $(error RELEASE is not set)
@@ -15,15 +15,15 @@ tools	:= $(patsubst qemu/guest/%.c,$(MODULES)/guest/%,$(wildcard qemu/guest/*.c)
 samples	:= $(patsubst samples/%.c,$(MODULES)/samples/%,$(wildcard samples/*.c))
 tree	:= /tmp/initramfs
 
-.PHONY: initramfs modules kselftest
-initramfs: modules kselftest $(tools) $(samples)
+.PHONY: initramfs modules test-modules kselftest
+initramfs: modules test-modules kselftest $(tools) $(samples)
 	mkdir -p $(addprefix $(tree)/,bin guest kselftest modules samples)
 	cp /bin/busybox $(tree)/bin/
 	for applet in $$(busybox --list | grep -vx busybox); do \
 		ln -s busybox $(tree)/bin/$$applet || exit; \
 	done
 	install qemu/guest/init $(tree)/init
-	for module in $(MODULES)/*.ko; do \
+	for module in $(MODULES)/*.ko $(MODULES)/module/*.ko; do \
 		objcopy --strip-debug $$module \
 			$(tree)/modules/$${module##*/} || exit; \
 	done
@@ -45,6 +45,11 @@ modules:
 		--include='*/' --include='*.[ch]' --include='*.rs' \
 		--include=Kbuild --exclude='*' src rust include Kbuild $(MODULES)/
 	$(MAKE) -C $(kdir) M=$(MODULES) modules
+
+test-modules: modules
+	mkdir -p $(MODULES)/module
+	$(MAKE) -C $(kdir) M=$(CURDIR)/tests/module MO=$(MODULES)/module \
+		KBUILD_EXTRA_SYMBOLS=$(MODULES)/Module.symvers modules
 
 kselftest:
 	mkdir -p $(MODULES)/kselftest
