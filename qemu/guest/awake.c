@@ -47,11 +47,16 @@ static bool woke(__s64 *most)
 	return reading - before > LEAST_SLEEP;
 }
 
+static void print_generation(const char *event, const struct sysgenid_page *page)
+{
+	printf("%s generation=%u\n", event, __atomic_load_n(&page->generation, __ATOMIC_ACQUIRE));
+}
+
 int main(void)
 {
 	int fd = open("/dev/sysgenid", O_RDONLY);
-	const volatile struct sysgenid_page *page = mmap(NULL, sysconf(_SC_PAGESIZE), PROT_READ,
-							 MAP_SHARED, fd, 0);
+	const struct sysgenid_page *page = mmap(NULL, sysconf(_SC_PAGESIZE), PROT_READ,
+						MAP_SHARED, fd, 0);
 	__s64 most = slept();
 
 	if (page == MAP_FAILED)
@@ -59,9 +64,9 @@ int main(void)
 	setlinebuf(stdout);
 	for (int i = 0; i < 1000; i++)
 		woke(&most);
-	printf("ready generation=%u\n", page->generation);
+	print_generation("ready", page);
 	for (;;) {
 		if (woke(&most))
-			printf("woke generation=%u\n", page->generation);
+			print_generation("woke", page);
 	}
 }

@@ -8,7 +8,6 @@ space sees first, without having asked for it by a system call.
 from __future__ import annotations
 
 import time
-import uuid
 from dataclasses import replace
 from pathlib import Path
 
