@@ -210,9 +210,10 @@ impl Generation {
         let watchers = self.watchers.lock();
         let has_waiters = watchers.waiting != 0;
 
+        // Nobody can have acknowledged what has not begun. First, so that whoever sees the new
+        // generation without a lock also sees that everybody is outdated.
+        self.outdated.store(watchers.tracked, Ordering::Relaxed);
         self.page.set_generation(next);
-        // Nobody can have acknowledged a generation that has just begun.
-        self.outdated.store(watchers.tracked, Ordering::Release);
         // Last, as it tells those who look without a lock that no change is pending any longer.
         if let Some(hwid) = hwid {
             self.page.set_hwid(hwid);
