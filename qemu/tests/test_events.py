@@ -228,3 +228,42 @@ def test_the_kernels_own_subscribers_are_told_where_it_can_be_done(
         assert modules.status(vm).generation == 1
         told = seen(vm, "vmfork_export")
         assert told == {"calls": "1", "id": uuid.UUID(ids.B).bytes_le.hex()}
+
+
+TRIGGER = "/sys/bus/acpi/devices/TEST0002:00/status"
+NOTIFICATIONS = 1000
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_notifications_without_another_id_do_nothing(mode: str, tmp_path: Path) -> None:
+    """A device whose status it is to notify VMGENID, and that is read in sysfs."""
+    notifier = firmware.compile_table(
+        """External (\\_SB.VGEN, DeviceObj)
+        Device (\\_SB.NTFY) {
+            Name (_HID, "TEST0002")
+            Method (_STA) { Notify (\\_SB.VGEN, 0x80) Return (0x0F) }
+        }""",
+        tmp_path,
+    )
+    memory = Memory(tmp_path)
+    spec = Spec(guid=ids.A, append=MODES[mode], extra=(*notifier, *memory.arguments))
+    with Machine.boot(spec, f"spurious-{mode}") as vm:
+        modules.load(vm)
+        vm.sh("insmod /modules/sysgenid_subscriber.ko")
+        vm.sh("dmesg -c >/dev/null")
+        notify = f"for i in $(seq {NOTIFICATIONS}); do read status <{TRIGGER}; done"
+        vm.sh(notify, timeout=60)
+        # Not by asking the device, which would process a change.
+        assert seen(vm, "sysgenid_subscriber")["calls"] == "0"
+        assert vm.sh("dmesg") == ""
+
+        # That they arrive is shown by one that has something to tell.
+        paddr = int(vm.sh(f"cat {modules.DEVICE}/paddr"), 16)
+        memory.set_id(vm, paddr, ids.B)
+        assert seen(vm, "sysgenid_subscriber")["calls"] == "0"
+        vm.sh(f"cat {TRIGGER}")
+        vm.wait_for(f"cat {SUBSCRIBER}/calls", "^1$")
+        vm.sh(notify, timeout=60)
+        assert modules.status(vm).generation == 1
+        assert vm.sh("dmesg | grep -c 'hardware ID changed, crng reseeded'") == "1\n"
+        assert vm.sh("dmesg | grep -c 'crng reseeded'") == ("2\n" if mode == "observer" else "1\n")
