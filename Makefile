@@ -80,6 +80,13 @@ PAIRS	?= 10
 clones: guest
 	@qemu/enter qemu/clones.py $(PAIRS)
 
+RESTORES ?= 20
+
+.PHONY: bench
+bench: guest
+	@qemu/enter qemu/bench.py $(RESTORES)
+	@echo "The same as CSV: $(CACHE)/bench.csv"
+
 .PHONY: shell
 shell: guest
 	@qemu/enter qemu/shell.py
@@ -101,7 +108,8 @@ check:
 clean:
 	@git ls-files -z --others --ignored --exclude-from=.gitignore -- \
 		':!.cache' | xargs -0 -r rm -f
-	@qemu/ns rm -rf $(CACHE)/build $(CACHE)/check $(CACHE)/guest
+	@qemu/ns rm -rf $(CACHE)/build $(CACHE)/check $(CACHE)/guest \
+		$(CACHE)/bench.csv
 
 .PHONY: distclean
 distclean: clean
@@ -114,6 +122,7 @@ In virtual machines (everything needed is fetched into $(CACHE)):
   make run              snapshot a guest, restore two clones, see them told
   make test             all tests; T='-k NAME' for some
   make clones           count what pairs of clones share; PAIRS=100 for more
+  make bench            count the instructions that everything takes
   make shell            a guest with both modules loaded, to play with
     RELEASE=...         with another kernel of trixie-backports
     CACHE=...           another folder for what is fetched and built

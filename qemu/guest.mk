@@ -56,6 +56,7 @@ kselftest:
 	$(MAKE) -C tests/kselftest KSRC=$(kdir) OUTPUT=$(MODULES)/kselftest
 
 $(tools) $(samples): include/uapi/linux/sysgenid.h lib/sysgenid.h | modules
+$(tools): qemu/guest/instructions.h
 
 define compile
 	mkdir -p $(@D)

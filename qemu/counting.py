@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the device costs, counted in instructions of a guest, which no other load disturbs.
+
+QEMU counts them as the guest's time. The programs that are measured are
+qemu/guest/bench.c, wake.c, resume.c and hold.c, each says what its figures
+mean.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import modules
+from vm import CACHE, RELEASE, Machine, Spec
+
+# An instruction takes a nanosecond of the guest's time; idle time is skipped.
+ACCEL = ("-accel", "tcg", "-icount", "shift=0,sleep=off", "-cpu", "max")
+
+# What the host's processor needs to be protected from differs from host to host.
+APPEND = "mitigations=off tsc=reliable"
+
+MODULES = ("sysgenid", "sysgenid_vmgenid")
+HELD = 10_000
+
+# Long enough for the guest's shell to have done all that a command leaves to do.
+QUIET = 0.3
+
+
+def boot(mode: str, name: str, append: str = "") -> Machine:
+    """Boots a machine with the modules loaded.
+
+    `mode` is observer or bound for the source's two, or none without a source.
+    """
+    append = f"{APPEND} {append} {modules.BOUND if mode == 'bound' else ''}"
+    spec = Spec(guid=str(uuid.uuid4()), append=append, smp=1, accel=ACCEL)
+    vm = Machine.boot(spec, f"{name}-{mode}")
+    modules.load(vm, source=mode != "none")
+    return vm
+
+
+def _figures(output: str) -> dict[str, int]:
+    pairs = (line.partition(" ") for line in output.splitlines())
+    return {name: int(figure) for figure, _, name in pairs}
+
+
+def uses(mode: str) -> dict[str, int]:
+    """The instructions of each use of the device."""
+    with boot(mode, "bench") as vm:
+        return _figures(vm.sh("/guest/bench", timeout=300))
+
+
+def wakes(mode: str, way: str, counts: tuple[int, ...]) -> Iterator[dict[str, int]]:
+    """What it takes to wake so many watchers, for each of the numbers."""
+    with boot(mode, "wake") as vm:
+        for count in counts:
+            yield _figures(vm.sh(f"/guest/wake {way} {count}", timeout=300))
+
+
+def restores(mode: str, what: str, count: int) -> Iterator[int]:
+    """The instructions from a restore until something has happened, for so many restores.
+
+    In mode kernel the modules are not there. Each restore starts from a snapshot of the one
+    before, and so at another point between two interrupts of the guest's timer.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "snapshot")
+        with boot(mode, f"resume-{what}") as vm:
+            paddr = vm.sh(f"cat {modules.DEVICE}/paddr").strip()
+            if mode == "kernel":
+                modules.unload_source(vm)
+                vm.sh("rmmod sysgenid")
+            # A line on a serial console takes as long as all else together.
+            vm.sh("dmesg -n 5")
+            vm.sh(f"/guest/resume {what} {paddr} >/tmp/resume 2>&1 &")
+            vm.wait_for("cat /tmp/resume", "^ready$", timeout=60)
+            snapshot = vm.snapshot(path, QUIET)
+        while count:
+            with snapshot.restore(str(uuid.uuid4())) as vm:
+                figure = _resumed(vm)
+                if figure.isdecimal():
+                    yield int(figure)
+                    count -= 1
+                snapshot = vm.snapshot(path, QUIET)
+
+
+def _resumed(vm: Machine, timeout: float = 60.0) -> str:
+    """Waits without asking the guest, which has to be left alone."""
+    deadline = time.monotonic() + timeout
+    while not (match := re.search(r"resume: (\w+)\r?\n", vm.log.read_text(errors="replace"))):
+        vm.check_log()
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{vm.name}: nothing has happened after the restore\n{vm.tail()}")
+        time.sleep(0.02)
+    return match[1]
+
+
+def _slabs(vm: Machine) -> dict[str, tuple[int, int]]:
+    """The number of objects in each slab cache, and the size of one."""
+    lines = (line.split() for line in vm.sh("cat /proc/slabinfo").splitlines()[2:])
+    return {name: (int(active), int(size)) for name, active, _, size, *_ in lines}
+
+
+def descriptor_size(path: str) -> dict[str, int]:
+    """The bytes that an open file of a device takes, by slab cache."""
+    with boot("none", "hold", "slab_nomerge") as vm:
+        before = _slabs(vm)
+        vm.sh(f"/guest/hold {path} {HELD} >/tmp/hold 2>&1 &")
+        vm.wait_for("cat /tmp/hold", "^ready$")
+        objects = {
+            name: (round((active - before[name][0]) / HELD), size)
+            for name, (active, size) in _slabs(vm).items()
+        }
+    return {name: number * size for name, (number, size) in objects.items() if number}
+
+
+def module_sizes(module: str) -> dict[str, int]:
+    """The bytes of a module that stay loaded, by kind."""
+    output = subprocess.run(
+        ["size", "-A", CACHE / "build" / RELEASE / f"{module}.ko"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    sizes = dict.fromkeys((".text", ".rodata", ".data"), 0)
+    for kind in sizes:
+        for size in re.findall(rf"^\{kind}(?:\.\S+)?\s+(\d+)", output, re.MULTILINE):
+            sizes[kind] += int(size)
+    return sizes
