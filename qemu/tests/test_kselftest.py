@@ -23,8 +23,10 @@ GetReport = Callable[[str, str], Report]
 
 
 def programs(setting: str) -> list[str]:
-    """What runs in a setting."""
-    return [p for p in kselftest.programs() if setting == "alone" or not kselftest.reloads(p)]
+    """What runs in a setting. Nothing at all is an error, not an empty success."""
+    found = [p for p in kselftest.programs() if setting == "alone" or not kselftest.reloads(p)]
+    assert found, f"no programs for the setting {setting!r}: run `make guest` first"
+    return found
 
 
 def names(setting: str, program: str) -> list[str]:
