@@ -21,5 +21,5 @@ def test_clones_share_nothing_that_was_found_fit_for_use(mode: str, way: str) ->
 
 
 def test_clones_of_the_stock_kernel_do_share() -> None:
-    # Or the test above would show nothing.
-    assert any(pair.shared for pair in race.pairs(Setting("kernel", "none"), PAIRS))
+    # Or the test above would show nothing. A single pair may be lucky.
+    assert any(pair.shared for pair in race.pairs(Setting("kernel", "none"), 10))
