@@ -95,17 +95,17 @@ def uses(file: TextIO) -> None:
 
 def wakes(file: TextIO) -> None:
     """What it takes to wake many, and for how long they keep the processor from others."""
+    results = counting.wakes("observer", [(way, n) for way, counts in WAYS.items() for n in counts])
     for way, counts in WAYS.items():
-        columns = ("trigger", "all settled", "delays others", "(idle)")
+        columns = ("trigger", "all settled", "delay of others", "delay in idle")
         table = Table(file, f"waking by {way}", columns)
-        results = list(counting.wakes("observer", way, counts))
-        for count, result in zip(counts, results, strict=True):
-            table.row(f"{count:,}", *result.values())
-        growth = [
-            (result - first) / (counts[-1] - counts[0])
-            for first, result in zip(results[0].values(), results[-1].values(), strict=True)
-        ]
-        table.row("each more", *growth[:2], None, None)
+        rows = []
+        for count in counts:
+            rows.append(list(next(results).values()))
+            table.row(f"{count:,}", *rows[-1])
+        more = counts[-1] - counts[0]
+        growth = ((last - first) / more for first, last in zip(rows[0], rows[-1], strict=True))
+        table.row("each more", *list(growth)[:2], None, None)
 
 
 def restores(file: TextIO, count: int) -> None:

@@ -13,14 +13,16 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import modules
 from vm import CACHE, RELEASE, Machine, Spec
 
-# An instruction takes a nanosecond of the guest's time; idle time is skipped.
-ACCEL = ("-accel", "tcg", "-icount", "shift=0,sleep=off", "-cpu", "max")
+# An instruction takes a nanosecond of the guest's time; idle time is skipped. The seed makes the
+# guest's random layout of its memory, and so the length of the kernel's hash chains, the same in
+# each run.
+ACCEL = ("-accel", "tcg", "-icount", "shift=0,sleep=off", "-cpu", "max", "-seed", "1")
 
 # What the host's processor needs to be protected from differs from host to host.
 APPEND = "mitigations=off tsc=reliable"
@@ -55,10 +57,10 @@ def uses(mode: str) -> dict[str, int]:
         return _figures(vm.sh("/guest/bench", timeout=300))
 
 
-def wakes(mode: str, way: str, counts: tuple[int, ...]) -> Iterator[dict[str, int]]:
-    """What it takes to wake so many watchers, for each of the numbers."""
+def wakes(mode: str, cases: Iterable[tuple[str, int]]) -> Iterator[dict[str, int]]:
+    """What it takes to wake watchers, for each way in which so many of them wait."""
     with boot(mode, "wake") as vm:
-        for count in counts:
+        for way, count in cases:
             yield _figures(vm.sh(f"/guest/wake {way} {count}", timeout=300))
 
 

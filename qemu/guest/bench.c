@@ -253,6 +253,9 @@ static void measure_triggers(void)
 
 	if (setrlimit(RLIMIT_NOFILE, &files))
 		err(EXIT_FAILURE, "RLIMIT_NOFILE");
+	/* From here on the generation has as many digits, in the uevent, as it ever gets. */
+	if (ioctl(watcher, SYSGENID_TRIGGER_GEN_UPDATE, 1000000))
+		err(EXIT_FAILURE, "SYSGENID_TRIGGER_GEN_UPDATE");
 	for (int wanted = 1; wanted <= MOST_TRACKED; wanted *= 10) {
 		char name[64];
 
