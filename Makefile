@@ -97,24 +97,26 @@ guest:
 
 # --- The clone itself
 
+# A clone that belongs to somebody else, as in many a container, is fine.
+files := git -c safe.directory=$(CURDIR) ls-files --others
+
 .PHONY: check
 check:
 	@qemu/setup kernel $(RELEASE)
-	@git ls-files --cached --others --exclude-standard | \
-		qemu/enter .ci/check
+	@$(files) --cached --exclude-standard | qemu/enter .ci/check
 
 # Files that git ignores; a cache in the clone is one of them.
 .PHONY: clean
 clean:
-	@git ls-files -z --others --ignored --exclude-from=.gitignore -- \
-		':!.cache' | xargs -0 -r rm -f
-	@qemu/ns rm -rf $(CACHE)/build $(CACHE)/check $(CACHE)/guest \
-		$(CACHE)/bench.csv
+	@$(files) -z --ignored --exclude-from=.gitignore -- ':!.cache' | \
+		xargs -0 -r rm -f
+	@rm -rf $(addprefix $(CACHE)/,bench.csv build check guest)
 
 .PHONY: distclean
 distclean: clean
-	@qemu/ns rm -rf --one-file-system $(addprefix $(CACHE)/,kernel lock log \
-		pycache root accelerator root.lock)
+	@[ ! -e $(CACHE) ] || qemu/ns rm -rf --one-file-system \
+		$(addprefix $(CACHE)/,accelerator kernel log pycache root \
+			lock root.lock)
 	@[ ! -e $(CACHE) ] || rmdir --ignore-fail-on-non-empty $(CACHE)
 
 define help
