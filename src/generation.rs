@@ -14,7 +14,7 @@ use crate::{
     shared_page::SharedPage,
     source::Source,
     subscribers,
-    uevent,
+    uevent::Uevents,
     watcher::Watcher, //
 };
 use core::sync::atomic::{
@@ -30,9 +30,7 @@ use kernel::{
     new_spinlock,
     page::PAGE_SIZE,
     prelude::*,
-    str::CString,
     sync::{
-        aref::ARef,
         lock::{
             spinlock::SpinLockBackend,
             Guard, //
@@ -73,8 +71,6 @@ struct Change {
     /// What page 1 of mappings shows: that of the latest source which had such a page. Stays when
     /// the source goes, so that mappings stay readable.
     frame: Option<FirmwareFrame>,
-    /// The device that uevents are sent for.
-    device: Option<ARef<Device>>,
 }
 
 /// Who watches and who waits for them, as numbers: a change makes all of them outdated in one step.
@@ -112,6 +108,8 @@ pub(crate) struct Generation {
     /// Woken by each change and when the last outdated watcher has gone or acknowledged.
     #[pin]
     settled: CondVar,
+    /// The uevents of changes. Filled under `change`.
+    uevents: Uevents,
 }
 
 impl Generation {
@@ -125,6 +123,7 @@ impl Generation {
             outdated: AtomicU32::new(0),
             changed <- new_poll_condvar!("sysgenid_changed"),
             settled <- new_condvar!("sysgenid_settled"),
+            uevents: Uevents::new()?,
         })
     }
 
@@ -197,16 +196,17 @@ impl Generation {
                 source.reseed(hwid);
                 // 2^31 hardware events beyond the reach of software do not happen; if they did,
                 // the counter would stay at its end rather than start again.
-                self.advance(change, self.current().saturating_add(1), Some(hwid));
+                self.advance(self.current().saturating_add(1), Some(hwid));
             }
         }
     }
 
-    /// Moves to generation `next`: what `hwid` stands for has already reached the RNG. May sleep.
+    /// Moves to generation `next`: what `hwid` stands for has already reached the RNG. For whoever
+    /// holds `change`. May sleep.
     ///
     /// This is the only place where the generation changes, and where the order of what others see
     /// of it is decided.
-    fn advance(&self, change: &Change, next: u32, hwid: Option<HwId>) {
+    fn advance(&self, next: u32, hwid: Option<HwId>) {
         let watchers = self.watchers.lock();
         let has_waiters = watchers.waiting != 0;
 
@@ -226,20 +226,14 @@ impl Generation {
         }
 
         subscribers::call(next);
-        if let Some(dev) = &change.device {
-            let sent = CString::try_from_fmt(fmt!("SYSGENID={next}"))
-                .and_then(|variable| uevent::send_change(dev, &variable));
-            if let Err(err) = sent {
-                pr_warn!("no uevent for generation {next}: {err:?}\n");
-            }
-        }
+        self.uevents.send(next);
     }
 
     /// Moves to the next generation, for other sources than hardware IDs. May sleep.
     pub(crate) fn bump(&self) {
         self.with_change(|change| {
             self.process(change);
-            self.advance(change, self.current().saturating_add(1), None);
+            self.advance(self.current().saturating_add(1), None);
         });
     }
 
@@ -254,7 +248,7 @@ impl Generation {
             if next > MAX_TRIGGERED {
                 return Err(EOVERFLOW);
             }
-            self.advance(change, next, None);
+            self.advance(next, None);
             Ok(())
         })
     }
@@ -443,9 +437,9 @@ impl Generation {
         self.page.hwid()
     }
 
-    /// Lets uevents of later changes be sent for `dev`.
-    pub(crate) fn announce_for(&self, dev: &Device) {
-        self.change.lock().device = Some(dev.into());
+    /// Lets uevents of later changes be sent for `dev`, or none any longer. May sleep.
+    pub(crate) fn announce_for(&self, dev: Option<&Device>) {
+        self.uevents.set_device(dev);
     }
 
     /// Whether page 1 of the device can be mapped.

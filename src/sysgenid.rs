@@ -70,11 +70,12 @@ module! {
 }
 
 /// The module: dropped from top to bottom, so that the device goes first.
-#[pin_data]
+#[pin_data(PinnedDrop)]
 struct SysGenId {
     #[pin]
     device: MiscDevice<Watcher>,
     published: Published,
+    generation: Arc<Generation>,
 }
 
 impl InPlaceModule for SysGenId {
@@ -95,9 +96,18 @@ impl InPlaceModule for SysGenId {
 
             Ok(try_pin_init!(Self {
                 device <- MiscDevice::register(c"sysgenid", 0o644, device),
-                _: { generation.announce_for(device.device()) },
-                published: Published::new(generation),
+                _: { generation.announce_for(Some(device.device())) },
+                published: Published::new(generation.clone()),
+                generation,
             }? Error))
         })
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for SysGenId {
+    fn drop(self: Pin<&mut Self>) {
+        // Before the device goes.
+        self.generation.announce_for(None);
     }
 }
