@@ -10,6 +10,7 @@
 #include <linux/cred.h>
 #include <linux/mm_types.h>
 #include <linux/types.h>
+#include <linux/wait.h>
 
 acpi_handle sysgenid_helper_acpi_handle(struct device *dev);
 void *sysgenid_helper_page_address(struct page *page);
@@ -17,6 +18,11 @@ const struct cred *sysgenid_helper_override_kernel_cred(void);
 void sysgenid_helper_revert_cred(const struct cred *cred);
 int sysgenid_helper_put_user(u32 value, u32 __user *to);
 int sysgenid_helper_get_user(u32 *value, const u32 __user *from);
+unsigned long sysgenid_helper_wait_queue_lock(struct wait_queue_head *head)
+	__acquires(&head->lock);
+void sysgenid_helper_wait_queue_unlock(struct wait_queue_head *head, unsigned long flags)
+	__releases(&head->lock);
+void sysgenid_helper_cond_resched(void);
 /* <linux/random.h> declares it only where there is a VMGENID driver. */
 void add_vmfork_randomness(const void *unique_vm_id, size_t len);
 void sysgenid_helper_call_notifiers(u32 generation);

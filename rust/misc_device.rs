@@ -15,7 +15,8 @@ use crate::{
     sysfs::{
         AttributeGroup,
         AttributeInfo, //
-    }, //
+    },
+    wait_queue::PollTable, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -40,10 +41,7 @@ use kernel::{
     page::Page,
     prelude::*,
     seq_file::SeqFile,
-    sync::{
-        poll::PollTable,
-        Arc, //
-    },
+    sync::Arc,
     types::{
         ForeignOwnable,
         Opaque, //
@@ -69,7 +67,7 @@ pub(crate) trait OpenFile: Sized + Send + Sync + 'static {
 
     /// `poll()`. Registers with a wait queue if the caller is going to wait, and returns the
     /// `EPOLL*` mask.
-    fn poll(&self, file: &File, table: Option<&PollTable<'_>>) -> u32;
+    fn poll(&self, file: &File, table: Option<PollTable<'_>>) -> u32;
 
     /// `mmap()` from page number `offset` of the device on: whether the mapping is allowed.
     fn mmap(&self, vma: &VmaNew, offset: usize) -> Result;
@@ -288,13 +286,8 @@ impl<T: OpenFile> Operations<T> {
         // SAFETY: The caller promises that the file is open, and keeps it so.
         let (file, open_file) = unsafe { Self::borrow(file) };
 
-        // SAFETY: The pointer is null or a poll table that is valid during this call. One without
-        // a function to queue with is that of a caller who only wants to know.
-        let is_waiting = unsafe { table.as_ref() }.is_some_and(|table| table._qproc.is_some());
-        // SAFETY: As above.
-        let table = is_waiting.then(|| unsafe { PollTable::from_raw(table) });
-
-        open_file.poll(file, table.as_ref())
+        // SAFETY: The pointer is null or a poll table that is valid during this call.
+        open_file.poll(file, unsafe { PollTable::from_raw(table) })
     }
 
     /// # Safety

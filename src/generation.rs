@@ -4,7 +4,11 @@
 //! place where it changes, [`Generation::advance`].
 
 use crate::{
-    bindings::sysgenid_source,
+    bindings::{
+        sysgenid_source,
+        EPOLLIN,
+        EPOLLRDNORM, //
+    },
     hwid::{
         FirmwareFrame,
         HwId,
@@ -15,32 +19,33 @@ use crate::{
     source::Source,
     subscribers,
     uevent::Uevents,
+    wait_queue::{
+        PollTable,
+        WaitQueue, //
+    },
     watcher::Watcher, //
 };
-use core::sync::atomic::{
-    AtomicU32,
-    Ordering, //
+use core::{
+    ops::ControlFlow,
+    sync::atomic::{
+        AtomicU32,
+        Ordering, //
+    },
 };
 use kernel::{
+    c_str,
     device::Device,
     fs::File,
-    new_condvar,
     new_mutex,
-    new_poll_condvar,
     new_spinlock,
     page::PAGE_SIZE,
     prelude::*,
+    static_lock_class,
     sync::{
         lock::{
             spinlock::SpinLockBackend,
             Guard, //
         },
-        poll::{
-            PollCondVar,
-            PollTable, //
-        },
-        CondVar,
-        CondVarTimeoutResult,
         Mutex,
         SpinLock, //
     },
@@ -73,13 +78,11 @@ struct Change {
     frame: Option<FirmwareFrame>,
 }
 
-/// Who watches and who waits for them, as numbers: a change makes all of them outdated in one step.
+/// Who watches, as a number: a change makes all of them outdated in one step.
 #[derive(Default)]
 pub(crate) struct Watchers {
     /// The tracked descriptors.
     tracked: u32,
-    /// The tasks that wait for the outdated ones among them.
-    waiting: u32,
 }
 
 /// The generation counter.
@@ -104,10 +107,10 @@ pub(crate) struct Generation {
     outdated: AtomicU32,
     /// Woken by each change.
     #[pin]
-    changed: PollCondVar,
+    changed: WaitQueue,
     /// Woken by each change and when the last outdated watcher has gone or acknowledged.
     #[pin]
-    settled: CondVar,
+    settled: WaitQueue,
     /// The uevents of changes. Filled under `change`.
     uevents: Uevents,
 }
@@ -121,8 +124,12 @@ impl Generation {
             change <- new_mutex!(Change::default(), "sysgenid_change"),
             watchers <- new_spinlock!(Watchers::default(), "sysgenid_watchers"),
             outdated: AtomicU32::new(0),
-            changed <- new_poll_condvar!("sysgenid_changed"),
-            settled <- new_condvar!("sysgenid_settled"),
+            changed <- WaitQueue::new(
+                EPOLLIN | EPOLLRDNORM,
+                c_str!("sysgenid_changed"),
+                static_lock_class!(),
+            ),
+            settled <- WaitQueue::new(0, c_str!("sysgenid_settled"), static_lock_class!()),
             uevents: Uevents::new()?,
         })
     }
@@ -208,7 +215,6 @@ impl Generation {
     /// of it is decided.
     fn advance(&self, next: u32, hwid: Option<HwId>) {
         let watchers = self.watchers.lock();
-        let has_waiters = watchers.waiting != 0;
 
         // Nobody can have acknowledged what has not begun. First, so that whoever sees the new
         // generation without a lock also sees that everybody is outdated.
@@ -220,10 +226,7 @@ impl Generation {
         }
         drop(watchers);
 
-        self.changed.notify_all();
-        if has_waiters {
-            self.settled.notify_all();
-        }
+        WaitQueue::wake_all_of([&self.changed, &self.settled]);
 
         subscribers::call(next);
         self.uevents.send(next);
@@ -324,11 +327,10 @@ impl Generation {
     /// Counts a watcher that is not outdated any longer; the last one wakes those who wait for it.
     fn one_less_outdated(&self, watchers: Guard<'_, Watchers, SpinLockBackend>) {
         let left = self.outdated.fetch_sub(1, Ordering::Release) - 1;
-        let wake = left == 0 && watchers.waiting != 0;
 
         drop(watchers);
-        if wake {
-            self.settled.notify_all();
+        if left == 0 {
+            self.settled.wake_all();
         }
     }
 
@@ -379,56 +381,43 @@ impl Generation {
     /// `ERESTARTSYS` if a signal arrives. Sleeps.
     #[cold]
     pub(crate) fn wait_outdated(&self, watcher: &Watcher) -> Result {
-        let mut interrupted = false;
-
-        loop {
+        self.changed.wait(|| {
             self.refresh();
 
-            let mut watchers = self.watchers.lock();
             if watcher.is_outdated(self) {
-                return Ok(());
+                ControlFlow::Break(Ok(()))
+            } else if current!().signal_pending() {
+                ControlFlow::Break(Err(ERESTARTSYS))
+            } else {
+                ControlFlow::Continue(Jiffies::MAX)
             }
-            if interrupted {
-                return Err(ERESTARTSYS);
-            }
-            interrupted = self.changed.wait_interruptible(&mut watchers);
-        }
+        })
     }
 
     /// Waits until no watcher is outdated or `left` says that no time is left. Sleeps.
     #[cold]
     pub(crate) fn wait_settled(&self, watcher: &Watcher, left: impl Fn() -> Jiffies) -> Settled {
-        loop {
+        self.settled.wait(|| {
             // Also before an answer that was waited for: the system may have been cloned since.
             self.refresh();
 
-            let mut watchers = self.watchers.lock();
             if watcher.is_outdated(self) {
-                return Settled::Interrupted;
+                return ControlFlow::Break(Settled::Interrupted);
             }
             if self.outdated() == 0 {
-                return Settled::Yes;
+                return ControlFlow::Break(Settled::Yes);
             }
-            let timeout = left();
-            if timeout == 0 {
-                return Settled::TimedOut;
+            match left() {
+                0 => ControlFlow::Break(Settled::TimedOut),
+                _ if current!().signal_pending() => ControlFlow::Break(Settled::Interrupted),
+                timeout => ControlFlow::Continue(timeout),
             }
-
-            watchers.waiting += 1;
-            let woken = self
-                .settled
-                .wait_interruptible_timeout(&mut watchers, timeout);
-            watchers.waiting -= 1;
-
-            if let CondVarTimeoutResult::Signal { .. } = woken {
-                return Settled::Interrupted;
-            }
-        }
+        })
     }
 
     /// Registers a poll table, so that it hears of every later change.
-    pub(crate) fn poll(&self, file: &File, table: &PollTable<'_>) {
-        table.register_wait(file, &self.changed);
+    pub(crate) fn poll(&self, file: &File, table: PollTable<'_>) {
+        self.changed.register(file, table);
     }
 
     /// The hardware ID that the current generation accounts for. May sleep.

@@ -45,6 +45,8 @@ mod sysfs;
 mod uaccess;
 #[path = "../rust/uevent.rs"]
 mod uevent;
+#[path = "../rust/wait_queue.rs"]
+mod wait_queue;
 
 use exports::Published;
 use generation::Generation;

@@ -30,6 +30,7 @@ use crate::{
         get_u32,
         put_u32, //
     },
+    wait_queue::PollTable, //
 };
 use core::sync::atomic::{
     AtomicU32,
@@ -54,7 +55,6 @@ use kernel::{
         SeqFile, //
     },
     sync::{
-        poll::PollTable,
         Arc,
         LockedBy, //
     },
@@ -289,7 +289,7 @@ impl OpenFile for Watcher {
     }
 
     #[inline]
-    fn poll(&self, file: &File, table: Option<&PollTable<'_>>) -> u32 {
+    fn poll(&self, file: &File, table: Option<PollTable<'_>>) -> u32 {
         // Also where the answer is known already: an edge-triggered waiter wants to hear of what
         // comes after it.
         if let Some(table) = table {
