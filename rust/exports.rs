@@ -7,66 +7,26 @@ use crate::{
     bindings::sysgenid_source,
     generation::Generation,
     hwid,
-    source::Source, //
+    source::Source,
+    watcher::DEVICE, //
 };
-use core::{
-    ptr::{
-        null_mut,
-        NonNull, //
-    },
-    sync::atomic::{
-        AtomicPtr,
-        Ordering, //
-    },
-};
+use core::ptr::NonNull;
 use kernel::{
     error::from_result,
     ffi::c_int,
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 
-/// Null or the counter that is kept alive by the one [`Published`].
-static GENERATION: AtomicPtr<Generation> = AtomicPtr::new(null_mut());
-
-/// The counter that the exported functions act on, part of the module's own state.
-///
-/// # Invariants
-///
-/// `GENERATION` is the address of what `_generation` refers to.
-pub(crate) struct Published {
-    _generation: Arc<Generation>,
-}
-
-impl Published {
-    /// Publishes the counter.
-    pub(crate) fn new(generation: Arc<Generation>) -> Self {
-        GENERATION.store((&raw const *generation).cast_mut(), Ordering::Release);
-        // INVARIANT: Just stored.
-        Self {
-            _generation: generation,
-        }
-    }
-}
-
-impl Drop for Published {
-    fn drop(&mut self) {
-        GENERATION.store(null_mut(), Ordering::Release);
-    }
-}
-
-/// Calls `f` with the counter, if there is one.
+/// The counter that the exported functions act on.
 ///
 /// # Safety
 ///
-/// Only for the exported functions: their caller keeps this module from being unloaded.
-unsafe fn with<R>(f: impl FnOnce(&Generation) -> R) -> Option<R> {
-    let generation = NonNull::new(GENERATION.load(Ordering::Acquire))?;
-
-    // SAFETY: The pointer was stored by a `Published`, which the module keeps from the end of its
-    // initialisation until it is unloaded; by this function's requirement that cannot happen now.
-    // A failing initialisation drops it before another module could be linked to this one.
-    Some(f(unsafe { generation.as_ref() }))
+/// Only for the exported functions: their caller keeps this module, whose initialisation has
+/// succeeded before another one could be linked to it, from being unloaded.
+unsafe fn generation<'a>() -> &'a Generation {
+    // SAFETY: The device is registered from the end of the module's initialisation until it is
+    // unloaded.
+    &unsafe { DEVICE.get() }.generation
 }
 
 /// # Safety
@@ -80,7 +40,7 @@ unsafe extern "C" fn sysgenid_register_source(source: *mut sysgenid_source) -> c
         let source = unsafe { Source::from_raw(source) };
 
         // SAFETY: This is an exported function.
-        unsafe { with(|generation| generation.attach(source)) }.ok_or(ENODEV)??;
+        unsafe { generation() }.attach(source)?;
         Ok(0)
     })
 }
@@ -91,7 +51,7 @@ unsafe extern "C" fn sysgenid_register_source(source: *mut sysgenid_source) -> c
 #[no_mangle]
 unsafe extern "C" fn sysgenid_unregister_source(source: *mut sysgenid_source) {
     // SAFETY: This is an exported function.
-    unsafe { with(|generation| generation.detach(source)) };
+    unsafe { generation() }.detach(source);
 }
 
 /// # Safety
@@ -100,7 +60,7 @@ unsafe extern "C" fn sysgenid_unregister_source(source: *mut sysgenid_source) {
 #[no_mangle]
 unsafe extern "C" fn sysgenid_notify_source(_source: *mut sysgenid_source) {
     // SAFETY: This is an exported function.
-    unsafe { with(Generation::notify) };
+    unsafe { generation() }.notify();
 }
 
 /// # Safety
@@ -109,12 +69,10 @@ unsafe extern "C" fn sysgenid_notify_source(_source: *mut sysgenid_source) {
 #[no_mangle]
 unsafe extern "C" fn sysgenid_source_hwid(_source: *mut sysgenid_source, hwid: *mut u8) {
     // SAFETY: This is an exported function.
-    let id = unsafe { with(Generation::hwid) };
+    let id = unsafe { generation() }.hwid();
 
-    if let Some(id) = id {
-        // SAFETY: The caller promises it.
-        unsafe { hwid.cast::<[u8; hwid::SIZE]>().write(id.to_bytes()) };
-    }
+    // SAFETY: The caller promises it.
+    unsafe { hwid.cast::<[u8; hwid::SIZE]>().write(id.to_bytes()) };
 }
 
 /// # Safety
@@ -123,5 +81,5 @@ unsafe extern "C" fn sysgenid_source_hwid(_source: *mut sysgenid_source, hwid: *
 #[no_mangle]
 unsafe extern "C" fn sysgenid_bump_generation() {
     // SAFETY: This is an exported function.
-    unsafe { with(Generation::bump) };
+    unsafe { generation() }.bump();
 }

@@ -7,6 +7,7 @@ use core::{
     ptr::NonNull,
     sync::atomic::{
         AtomicPtr,
+        AtomicU64,
         Ordering, //
     },
 };
@@ -160,28 +161,37 @@ impl Place {
     }
 }
 
-/// The live ID of the attached source, if there is one.
+/// The ID of the attached source as it is at this moment, and as it was when the last change was
+/// processed. They differ while a change is pending.
 ///
 /// Readers take no lock and no RCU read side: a mapping is kept once made, and used again when a
 /// source comes back to the same address, so that a reader who has just loaded the pointer of a
 /// detached source reads memory that is still mapped. What this costs is a page of address space
 /// per address that firmware ever names.
 ///
+/// The atomics are those of `core`: the comparison is on the fast path of every system call, where
+/// a call of a helper for each load costs more than the loads do.
+///
 /// # Invariants
 ///
-/// `current` is null or `mapped` of one of `kept`. `kept` only grows.
+/// `live` is `mapped` of one of `kept` or, as long as no source is attached, `processed` itself.
+/// `kept` only grows.
 #[pin_data]
-pub(crate) struct LiveHwId {
-    current: AtomicPtr<u64>,
+pub(crate) struct TrackedHwId {
+    live: AtomicPtr<u64>,
+    processed: [AtomicU64; 2],
     #[pin]
     kept: Mutex<KVec<Place>>,
 }
 
-impl LiveHwId {
-    /// A live ID without a source.
+impl TrackedHwId {
+    /// No source yet.
     pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            current: AtomicPtr::new(core::ptr::null_mut()),
+        // INVARIANT: No source is attached.
+        pin_init!(&this in Self {
+            processed: [const { AtomicU64::new(0) }; 2],
+            // SAFETY: `this` is the place that is being initialised, and stays.
+            live: AtomicPtr::new(unsafe { &raw mut (*this.as_ptr()).processed }.cast()),
             kept <- new_mutex!(KVec::new()),
         })
     }
@@ -203,46 +213,74 @@ impl LiveHwId {
         let place = &kept[index];
 
         // INVARIANT: This is one of `kept`.
-        self.current
-            .store(place.mapped.0.as_ptr(), Ordering::Release);
+        self.live.store(place.mapped.0.as_ptr(), Ordering::Release);
         Ok(place.frame)
     }
 
     /// Follows no ID any longer.
     pub(crate) fn detach(&self) {
-        self.current.store(core::ptr::null_mut(), Ordering::Release);
+        // INVARIANT: No source is attached.
+        self.live.store(self.nowhere(), Ordering::Release);
     }
 
-    /// Reads the live ID, each half in one piece, the first one first.
+    /// Where `live` points as long as no source is attached.
+    fn nowhere(&self) -> *mut u64 {
+        self.processed[0].as_ptr()
+    }
+
+    /// Whether the live ID is not the processed one.
     ///
-    /// The virtual machine may have been stopped and restored between the two halves; see
-    /// [`Self::read_stable`].
+    /// If it is, whoever asks sees all that was stored before [`Self::set_processed`].
     #[inline]
-    pub(crate) fn read(&self) -> Option<HwId> {
-        let addr = NonNull::new(self.current.load(Ordering::Acquire))?;
+    pub(crate) fn is_pending(&self) -> bool {
+        let HwId(live) = Self::load(self.live.load(Ordering::Acquire));
 
-        // SAFETY: By the type invariant `addr` is the address of one of `kept`, which only grows
-        // as long as `self` lives, and by the invariant of `Place` both halves can be read.
-        // Volatile, as the hypervisor changes them.
-        Some(unsafe {
-            HwId([
-                addr.as_ptr().read_volatile(),
-                addr.as_ptr().add(1).read_volatile(),
-            ])
-        })
+        // Not one after the other, which would be a jump more.
+        (live[0] ^ self.processed[0].load(Ordering::Acquire))
+            | (live[1] ^ self.processed[1].load(Ordering::Acquire))
+            != 0
     }
 
-    /// Reads the live ID until it comes out twice the same.
+    /// The processed ID.
+    pub(crate) fn processed(&self) -> HwId {
+        HwId([
+            self.processed[0].load(Ordering::Acquire),
+            self.processed[1].load(Ordering::Acquire),
+        ])
+    }
+
+    /// Stores the processed ID: no change is pending any longer.
+    pub(crate) fn set_processed(&self, hwid: HwId) {
+        self.processed[0].store(hwid.0[0], Ordering::Release);
+        self.processed[1].store(hwid.0[1], Ordering::Release);
+    }
+
+    /// Reads an ID, each half in one piece, the first one first.
+    ///
+    /// `addr` must be what `live` was at some time.
+    #[inline]
+    fn load(addr: *mut u64) -> HwId {
+        // SAFETY: By the type invariant this is the address of `processed` or of one of `kept`,
+        // which only grows; both live as long as `self`. By the invariant of `Place` both halves
+        // can be read. Volatile, as the hypervisor changes them.
+        unsafe { HwId([addr.read_volatile(), addr.add(1).read_volatile()]) }
+    }
+
+    /// Reads the live ID, if there is a source, until it comes out twice the same.
     ///
     /// The hypervisor rewrites the ID while the virtual machine is stopped. A stop between the two
     /// loads of a read gives a mixture of two IDs; the next read then begins after the restore and
     /// differs. An ID that never comes to rest is none; after some attempts, whatever is there is
     /// taken, rather than never returning.
     pub(crate) fn read_stable(&self) -> Option<HwId> {
-        let mut last = self.read()?;
+        let addr = self.live.load(Ordering::Acquire);
+        if addr == self.nowhere() {
+            return None;
+        }
 
+        let mut last = Self::load(addr);
         for _ in 0..1000 {
-            let next = self.read()?;
+            let next = Self::load(addr);
             if next == last {
                 break;
             }

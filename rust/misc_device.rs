@@ -4,8 +4,8 @@
 //!
 //! What [`kernel::miscdevice`] does not have: `poll`; `file_operations.owner`, without which the
 //! module can be unloaded under open files; `read` and `write`, which spare the kiocb and the iov
-//! of `read_iter` and `write_iter`; mappings that are filled page by page when they are touched; a
-//! mode, and a state that all open files share.
+//! of `read_iter` and `write_iter`; mappings that are filled page by page when they are
+//! touched; a mode; and open files that take no memory of their own.
 //!
 //! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h).
 
@@ -18,7 +18,16 @@ use crate::{
     },
     wait_queue::PollTable, //
 };
-use core::marker::PhantomData;
+use core::{
+    ffi::c_void,
+    marker::PhantomData,
+    ptr::null_mut,
+    sync::atomic::{
+        AtomicPtr,
+        AtomicU64,
+        Ordering, //
+    },
+};
 use kernel::{
     bindings,
     device::Device,
@@ -42,32 +51,35 @@ use kernel::{
     prelude::*,
     seq_file::SeqFile,
     sync::Arc,
-    types::{
-        ForeignOwnable,
-        Opaque, //
-    },
+    types::Opaque,
     uaccess::UserPtr, //
 };
 
-/// An open file (description) of a misc device, dropped when the last descriptor is closed.
+/// What a misc device does, and what all its open files share.
 ///
 /// All methods are called in process context and may sleep.
-pub(crate) trait OpenFile: Sized + Send + Sync + 'static {
-    /// What all open files of the device share.
-    type Shared: Shared;
+pub(crate) trait Operations: Sized + Send + Sync + 'static {
+    /// The attributes of the device in sysfs.
+    const ATTRIBUTES: &'static [AttributeInfo<Self>];
 
-    /// A file is being opened.
-    fn open(shared: &Arc<Self::Shared>, file: &File) -> Result<KBox<Self>>;
+    /// Where an open file finds the device: always the same, as there is one device of each type.
+    fn registered() -> &'static Registered<Self>;
+
+    /// A file is being opened. Returns its [`OpenFile::word`].
+    fn open(&self, file: &File) -> Result<u64>;
+
+    /// The last descriptor of a file was closed.
+    fn release(&self, file: OpenFile<'_>);
 
     /// `read()` of `len` bytes into `buf`. Returns the number of bytes.
-    fn read(&self, file: &File, buf: UserPtr, len: usize) -> Result<usize>;
+    fn read(&self, file: OpenFile<'_>, buf: UserPtr, len: usize) -> Result<usize>;
 
     /// `write()` of `len` bytes from `buf`. Returns the number of bytes.
-    fn write(&self, buf: UserPtr, len: usize) -> Result<usize>;
+    fn write(&self, file: OpenFile<'_>, buf: UserPtr, len: usize) -> Result<usize>;
 
     /// `poll()`. Registers with a wait queue if the caller is going to wait, and returns the
     /// `EPOLL*` mask.
-    fn poll(&self, file: &File, table: Option<PollTable<'_>>) -> u32;
+    fn poll(&self, file: OpenFile<'_>, table: Option<PollTable<'_>>) -> u32;
 
     /// `mmap()` from page number `offset` of the device on: whether the mapping is allowed.
     fn mmap(&self, vma: &VmaNew, offset: usize) -> Result;
@@ -76,20 +88,61 @@ pub(crate) trait OpenFile: Sized + Send + Sync + 'static {
     fn frame(&self, offset: usize) -> Option<Frame<'_>>;
 
     /// `ioctl()`, by 32-bit programs on a 64-bit kernel as well.
-    fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize>;
+    fn ioctl(&self, file: OpenFile<'_>, cmd: u32, arg: usize) -> Result<isize>;
 
     /// Writes the lines of `/proc/PID/fdinfo/FD` that are the device's own.
-    fn show_fdinfo(&self, seq: &SeqFile);
+    fn show_fdinfo(&self, file: OpenFile<'_>, seq: &SeqFile);
+
+    /// The system resumes from a suspend or from hibernation. Called before user space runs again.
+    fn resume(&self);
 }
 
-/// What all open files of a misc device share.
-pub(crate) trait Shared: Sized + Send + Sync + 'static {
-    /// The attributes of the device in sysfs.
-    const ATTRIBUTES: &'static [AttributeInfo<Self>];
+/// An open file (description) of a misc device.
+///
+/// What it has of its own is one word, in place of `private_data`: opening takes no memory beyond
+/// the `struct file`.
+#[derive(Clone, Copy)]
+pub(crate) struct OpenFile<'a>(&'a File);
 
-    /// The system resumes from a suspend or from hibernation. Called in process context before user
-    /// space runs again; may sleep.
-    fn resume(&self);
+impl<'a> OpenFile<'a> {
+    /// The file itself.
+    #[inline]
+    pub(crate) fn file(self) -> &'a File {
+        self.0
+    }
+
+    /// The word that [`Operations::open`] has returned, to be changed at will.
+    #[inline]
+    pub(crate) fn word(self) -> &'a AtomicU64 {
+        // SAFETY: An `OpenFile` is only made of a file of a `MiscDevice` that is open, as long as
+        // `'a` lasts. Then `private_data`, which has the size and the alignment of the word, is
+        // only used here, so that all accesses are atomic.
+        unsafe { AtomicU64::from_ptr((&raw mut (*self.0.as_ptr()).private_data).cast()) }
+    }
+}
+
+// Kconfig asks for 64 bits.
+const _: () = assert!(size_of::<*mut c_void>() == size_of::<AtomicU64>());
+
+/// Null or a registered device.
+pub(crate) struct Registered<T>(AtomicPtr<T>);
+
+impl<T> Registered<T> {
+    /// No device.
+    pub(crate) const fn none() -> Self {
+        Self(AtomicPtr::new(null_mut()))
+    }
+
+    /// The device.
+    ///
+    /// # Safety
+    ///
+    /// It must be registered, and stay so as long as `'a` lasts.
+    #[inline]
+    pub(crate) unsafe fn get<'a>(&self) -> &'a T {
+        // SAFETY: The caller promises that there is one.
+        unsafe { &*self.0.load(Ordering::Acquire) }
+    }
 }
 
 /// A page of a mapping.
@@ -100,43 +153,45 @@ pub(crate) enum Frame<'a> {
     Firmware(FirmwareFrame),
 }
 
-/// A registered misc device whose open files are `T`.
+/// A registered misc device.
 ///
 /// # Invariants
 ///
-/// `misc` is registered, with `groups`, which refers to `attributes`.
+/// `misc` is registered, with `groups`, which refers to `attributes`, and `T::registered()` is the
+/// address of `operations`.
 #[pin_data(PinnedDrop)]
-#[repr(C)]
-pub(crate) struct MiscDevice<T: OpenFile> {
+pub(crate) struct MiscDevice<T: Operations> {
     #[pin]
     misc: Opaque<bindings::miscdevice>,
-    shared: Arc<T::Shared>,
-    attributes: AttributeGroup<T::Shared>,
+    operations: Arc<T>,
+    attributes: AttributeGroup<T>,
     groups: [*const bindings::attribute_group; 2],
 }
 
 // SAFETY: A misc device may be deregistered from another thread than the one that registered it;
-// `shared` may be sent, as `T::Shared` is `Send` and `Sync`.
-unsafe impl<T: OpenFile> Send for MiscDevice<T> {}
+// `operations` may be sent, as `T` is `Send` and `Sync`.
+unsafe impl<T: Operations> Send for MiscDevice<T> {}
 // SAFETY: There is nothing to call through a shared reference.
-unsafe impl<T: OpenFile> Sync for MiscDevice<T> {}
+unsafe impl<T: Operations> Sync for MiscDevice<T> {}
 
-impl<T: OpenFile> MiscDevice<T> {
-    /// Registers the device `/dev/NAME` with a dynamic minor and the given permissions.
+impl<T: Operations> MiscDevice<T> {
+    /// Registers the device `/dev/NAME` with a dynamic minor and the given permissions. `EBUSY` if
+    /// there is one of this type.
     pub(crate) fn register(
         name: &'static CStr,
         mode: u16,
-        shared: Arc<T::Shared>,
+        operations: Arc<T>,
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(&this in Self {
-            attributes: AttributeGroup::new(&shared, T::Shared::ATTRIBUTES)?,
+            attributes: AttributeGroup::new(&operations, T::ATTRIBUTES)?,
             groups: [attributes.as_ptr(), core::ptr::null()],
-            shared,
+            _: { Self::claim(&operations)? },
+            operations,
             misc <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
                 let misc = bindings::miscdevice {
                     minor: bindings::MISC_DYNAMIC_MINOR as c_int,
                     name: name.as_char_ptr(),
-                    fops: &Operations::<T>::TABLE,
+                    fops: &Vtable::<T>::TABLE,
                     mode,
                     // SAFETY: `this` is the place that is being initialised.
                     groups: unsafe { &raw mut (*this.as_ptr()).groups }.cast(),
@@ -149,7 +204,7 @@ impl<T: OpenFile> MiscDevice<T> {
                 // SAFETY: `slot` is an initialised `miscdevice` that stays where it is until it is
                 // deregistered when `self` is dropped. All else was initialised above, so that a
                 // file may be opened from here on.
-                to_result(unsafe { bindings::misc_register(slot) })?;
+                to_result(unsafe { bindings::misc_register(slot) }).inspect_err(|_| Self::clear())?;
 
                 // SAFETY: The device was just registered, and no driver binds it. The domain is
                 // taken from it before it is deregistered. Nothing after this can fail.
@@ -157,6 +212,25 @@ impl<T: OpenFile> MiscDevice<T> {
                 Ok::<(), Error>(())
             }),
         })
+    }
+
+    /// Lets open files find the device.
+    fn claim(operations: &Arc<T>) -> Result {
+        T::registered()
+            .0
+            .compare_exchange(
+                null_mut(),
+                (&raw const **operations).cast_mut(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            )
+            .map(drop)
+            .map_err(|_| EBUSY)
+    }
+
+    /// There is no open file any longer.
+    fn clear() {
+        T::registered().0.store(null_mut(), Ordering::Release);
     }
 
     /// The device in the device model.
@@ -168,12 +242,12 @@ impl<T: OpenFile> MiscDevice<T> {
     /// Power management of a device that belongs to no bus. Only what comes before user space runs
     /// again is of interest.
     fn pm_domain() -> *mut bindings::dev_pm_domain {
-        (&raw const Operations::<T>::PM_DOMAIN.0).cast_mut()
+        (&raw const Vtable::<T>::PM_DOMAIN.0).cast_mut()
     }
 }
 
 #[pinned_drop]
-impl<T: OpenFile> PinnedDrop for MiscDevice<T> {
+impl<T: Operations> PinnedDrop for MiscDevice<T> {
     fn drop(self: Pin<&mut Self>) {
         let misc = self.misc.get();
 
@@ -182,6 +256,7 @@ impl<T: OpenFile> PinnedDrop for MiscDevice<T> {
             dev_pm_domain_set((*misc).this_device, core::ptr::null_mut());
             bindings::misc_deregister(misc);
         }
+        Self::clear();
     }
 }
 
@@ -191,45 +266,41 @@ struct PmDomain(bindings::dev_pm_domain);
 // SAFETY: Never written.
 unsafe impl Sync for PmDomain {}
 
-/// The C side of [`OpenFile`].
-struct Operations<T: OpenFile>(PhantomData<T>);
+/// The C side of [`Operations`].
+struct Vtable<T: Operations>(PhantomData<T>);
 
-impl<T: OpenFile> Operations<T> {
-    /// The file and its state.
+impl<T: Operations> Vtable<T> {
+    /// The device, and the file as one of its.
     ///
     /// # Safety
     ///
-    /// `file` must be an open file of a `MiscDevice<T>` that is neither being opened nor released
-    /// as long as `'a` lasts.
+    /// `file` must be an open file of a `MiscDevice<T>` that is not being opened, as long as `'a`
+    /// lasts.
     #[inline]
-    unsafe fn borrow<'a>(file: *mut bindings::file) -> (&'a File, &'a T) {
-        // SAFETY: `open()` has stored a `KBox<T>` there, which only `release()` takes back. As the
-        // caller promises that neither runs, it is there and can be shared.
-        let open_file = unsafe { <KBox<T> as ForeignOwnable>::borrow((*file).private_data) };
-
-        // SAFETY: The file is open during `'a`, and a file operation runs outside of any
-        // `fdget_pos()` section that could be left early.
-        (unsafe { File::from_raw_file(file) }, open_file)
+    unsafe fn borrow<'a>(file: *mut bindings::file) -> (&'a T, OpenFile<'a>) {
+        // SAFETY: The device cannot be deregistered as long as a file is open, as the owner of the
+        // operations, this module, cannot be unloaded. The file is open during `'a`, and a file
+        // operation runs outside of any `fdget_pos()` section that could be left early.
+        unsafe { (T::registered().get(), OpenFile(File::from_raw_file(file))) }
     }
 
     /// # Safety
     ///
     /// For `misc_open()` only, on a file of a `MiscDevice<T>` that is being opened.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: `misc_open()` has stored the address of the `miscdevice` there. It is the first
-        // field of a `MiscDevice<T>`, and cannot be deregistered while `misc_open()` runs.
-        let device = unsafe { &*(*file).private_data.cast::<MiscDevice<T>>() };
+        // SAFETY: The device cannot be deregistered while `misc_open()` runs.
+        let device: &T = unsafe { T::registered().get() };
 
         from_result(|| {
             // SAFETY: The file is being opened, and both pointers are valid.
             to_result(unsafe { bindings::stream_open(inode, file) })?;
 
             // SAFETY: The file is valid during this call.
-            let open_file = T::open(&device.shared, unsafe { File::from_raw_file(file) })?;
+            let file = unsafe { File::from_raw_file(file) };
+            let word = device.open(file)?;
 
-            // SAFETY: A file that is being opened is not yet shared. All other operations take
-            // what is stored here as a `KBox<T>`.
-            unsafe { (*file).private_data = open_file.into_foreign() };
+            // Nobody else has a file that is being opened.
+            OpenFile(file).word().store(word, Ordering::Relaxed);
             Ok(0)
         })
     }
@@ -238,9 +309,10 @@ impl<T: OpenFile> Operations<T> {
     ///
     /// For the VFS only, on the last release of a file of a `MiscDevice<T>`.
     unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: The file is being released: nobody else uses it, and what `open()` has stored is
-        // taken exactly once.
-        drop(unsafe { <KBox<T> as ForeignOwnable>::from_foreign((*file).private_data) });
+        // SAFETY: The caller promises that the file is open until this returns.
+        let (device, file) = unsafe { Self::borrow(file) };
+
+        device.release(file);
         0
     }
 
@@ -254,10 +326,10 @@ impl<T: OpenFile> Operations<T> {
         _pos: *mut bindings::loff_t,
     ) -> isize {
         // SAFETY: The caller promises that the file is open, and keeps it so.
-        let (file, open_file) = unsafe { Self::borrow(file) };
+        let (device, file) = unsafe { Self::borrow(file) };
         let buf = UserPtr::from_ptr(buf.cast());
 
-        from_result(|| open_file.read(file, buf, len).map(|len| len as isize))
+        from_result(|| device.read(file, buf, len).map(|len| len as isize))
     }
 
     /// # Safety
@@ -270,10 +342,10 @@ impl<T: OpenFile> Operations<T> {
         _pos: *mut bindings::loff_t,
     ) -> isize {
         // SAFETY: The caller promises that the file is open, and keeps it so.
-        let (_, open_file) = unsafe { Self::borrow(file) };
+        let (device, file) = unsafe { Self::borrow(file) };
         let buf = UserPtr::from_ptr(buf.cast_mut().cast());
 
-        from_result(|| open_file.write(buf, len).map(|len| len as isize))
+        from_result(|| device.write(file, buf, len).map(|len| len as isize))
     }
 
     /// # Safety
@@ -284,10 +356,10 @@ impl<T: OpenFile> Operations<T> {
         table: *mut bindings::poll_table,
     ) -> bindings::__poll_t {
         // SAFETY: The caller promises that the file is open, and keeps it so.
-        let (file, open_file) = unsafe { Self::borrow(file) };
+        let (device, file) = unsafe { Self::borrow(file) };
 
         // SAFETY: The pointer is null or a poll table that is valid during this call.
-        open_file.poll(file, unsafe { PollTable::from_raw(table) })
+        device.poll(file, unsafe { PollTable::from_raw(table) })
     }
 
     /// # Safety
@@ -298,12 +370,12 @@ impl<T: OpenFile> Operations<T> {
         vma: *mut bindings::vm_area_struct,
     ) -> c_int {
         // SAFETY: The caller promises that the file is open, and keeps it so.
-        let (_, open_file) = unsafe { Self::borrow(file) };
+        let (device, _) = unsafe { Self::borrow(file) };
         // SAFETY: `vma` is being set up by `mmap()`.
         let (vma, offset) = unsafe { (VmaNew::from_raw(vma), (*vma).vm_pgoff) };
 
         from_result(|| {
-            open_file.mmap(vma, offset)?;
+            device.mmap(vma, offset)?;
             vma.set_dontexpand();
             vma.set_mixedmap();
 
@@ -314,22 +386,20 @@ impl<T: OpenFile> Operations<T> {
         })
     }
 
+    /// Lets a mapping show a page at an address. Returns what a fault returns.
+    ///
     /// # Safety
     ///
-    /// For the memory management only, on a fault in a mapping of an open file of a
-    /// `MiscDevice<T>`.
-    unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
-        // SAFETY: The caller promises that `vmf` is valid.
-        let (vma, offset, address) = unsafe {
-            let fault = &(*vmf).__bindgen_anon_1;
-            (fault.vma, fault.pgoff, fault.address)
-        };
-        // SAFETY: A mapping keeps its file open.
-        let (_, open_file) = unsafe { Self::borrow((*vma).vm_file) };
-
-        match open_file.frame(offset) {
+    /// `vma` must be a mapping of an open file of a `MiscDevice<T>`, locked, with `address` in it.
+    unsafe fn insert(
+        device: &T,
+        vma: *mut bindings::vm_area_struct,
+        address: usize,
+        offset: usize,
+    ) -> bindings::vm_fault_t {
+        match device.frame(offset) {
             Some(Frame::Page(page)) => {
-                // SAFETY: The caller holds the lock of the mapping for reading.
+                // SAFETY: The caller holds the lock of the mapping.
                 let vma = unsafe { VmaRef::from_raw(vma) };
                 match vma
                     .as_mixedmap_vma()
@@ -352,24 +422,40 @@ impl<T: OpenFile> Operations<T> {
 
     /// # Safety
     ///
+    /// For the memory management only, on a fault in a mapping of an open file of a
+    /// `MiscDevice<T>`.
+    unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        // SAFETY: The caller promises that `vmf` is valid.
+        let (vma, offset, address) = unsafe {
+            let fault = &(*vmf).__bindgen_anon_1;
+            (fault.vma, fault.pgoff, fault.address)
+        };
+        // SAFETY: A mapping keeps its file open, and so the device registered.
+        let device: &T = unsafe { T::registered().get() };
+
+        // SAFETY: A fault holds the lock of the mapping for reading, and is in it.
+        unsafe { Self::insert(device, vma, address, offset) }
+    }
+
+    /// # Safety
+    ///
     /// For `/proc` only, on an open file of a `MiscDevice<T>`.
     unsafe extern "C" fn show_fdinfo(seq: *mut bindings::seq_file, file: *mut bindings::file) {
         // SAFETY: The caller promises that the file is open, and keeps it so.
-        let (_, open_file) = unsafe { Self::borrow(file) };
+        let (device, file) = unsafe { Self::borrow(file) };
 
         // SAFETY: The caller promises that `seq` is valid and not used meanwhile.
-        open_file.show_fdinfo(unsafe { SeqFile::from_raw(seq) });
+        device.show_fdinfo(file, unsafe { SeqFile::from_raw(seq) });
     }
 
     /// # Safety
     ///
     /// For power management only, on the device of a `MiscDevice<T>`.
-    unsafe extern "C" fn resume(dev: *mut bindings::device) -> c_int {
-        // SAFETY: A misc device has its `miscdevice` as driver data, which is the first field of a
-        // `MiscDevice<T>`. The device is deregistered before that goes.
-        let device = unsafe { &*bindings::dev_get_drvdata(dev).cast::<MiscDevice<T>>() };
+    unsafe extern "C" fn resume(_dev: *mut bindings::device) -> c_int {
+        // SAFETY: The power domain is taken from the device before it is deregistered.
+        let device: &T = unsafe { T::registered().get() };
 
-        device.shared.resume();
+        device.resume();
         0
     }
 
@@ -395,9 +481,9 @@ impl<T: OpenFile> Operations<T> {
     /// For the VFS only, on an open file of a `MiscDevice<T>`.
     unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
         // SAFETY: The caller promises that the file is open, and keeps it so.
-        let (_, open_file) = unsafe { Self::borrow(file) };
+        let (device, file) = unsafe { Self::borrow(file) };
 
-        from_result(|| open_file.ioctl(cmd, arg))
+        from_result(|| device.ioctl(file, cmd, arg))
     }
 
     const TABLE: bindings::file_operations = bindings::file_operations {

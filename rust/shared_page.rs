@@ -26,8 +26,8 @@ use kernel::{
 
 /// The shared page.
 ///
-/// The atomics are those of `core`, as the readers are programs outside of the kernel's memory
-/// model, and as the reads are on the fast path of every system call.
+/// The kernel only writes it. The atomics are those of `core`, as the readers are programs, outside
+/// of the kernel's memory model.
 ///
 /// # Invariants
 ///
@@ -75,29 +75,10 @@ impl SharedPage {
         unsafe { AtomicU64::from_ptr(self.addr.as_ptr().add(offset).cast()) }
     }
 
-    /// The current generation.
-    #[inline]
-    pub(crate) fn generation(&self) -> u32 {
-        self.word(offset_of!(sysgenid_page, generation))
-            .load(Ordering::Acquire)
-    }
-
     /// Stores the generation.
     pub(crate) fn set_generation(&self, generation: u32) {
         self.word(offset_of!(sysgenid_page, generation))
             .store(generation, Ordering::Release);
-    }
-
-    /// The hardware ID that the generation accounts for.
-    ///
-    /// Ordered before a later [`Self::generation`]: whoever sees a half of a new ID also sees the
-    /// generation that was stored before it.
-    #[inline]
-    pub(crate) fn hwid(&self) -> HwId {
-        HwId([
-            self.hwid_half(0).load(Ordering::Acquire),
-            self.hwid_half(1).load(Ordering::Acquire),
-        ])
     }
 
     /// Stores the hardware ID that the generation, which is to be stored before, accounts for.

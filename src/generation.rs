@@ -12,7 +12,7 @@ use crate::{
     hwid::{
         FirmwareFrame,
         HwId,
-        LiveHwId, //
+        TrackedHwId, //
     },
     misc_device::Frame,
     shared_page::SharedPage,
@@ -28,7 +28,7 @@ use crate::{
 use core::{
     ops::ControlFlow,
     sync::atomic::{
-        AtomicU32,
+        AtomicU64,
         Ordering, //
     },
 };
@@ -42,10 +42,6 @@ use kernel::{
     prelude::*,
     static_lock_class,
     sync::{
-        lock::{
-            spinlock::SpinLockBackend,
-            Guard, //
-        },
         Mutex,
         SpinLock, //
     },
@@ -78,39 +74,56 @@ struct Change {
     frame: Option<FirmwareFrame>,
 }
 
-/// Who watches, as a number: a change makes all of them outdated in one step.
-#[derive(Default)]
-pub(crate) struct Watchers {
-    /// The tracked descriptors.
-    tracked: u32,
+/// The current generation and how many watchers are outdated, that is tracked and yet to
+/// acknowledge it: one word, so that an acknowledgment counts for the generation that it is of, and
+/// needs no lock.
+#[derive(Clone, Copy)]
+struct State(u64);
+
+impl State {
+    fn new(generation: u32, outdated: u32) -> Self {
+        Self(u64::from(outdated) << 32 | u64::from(generation))
+    }
+
+    #[inline]
+    fn generation(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[inline]
+    fn outdated(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
 }
 
 /// The generation counter.
 ///
 /// Locks, outermost first: `change` serialises changes and may be held for long, as a change
-/// reseeds the RNG; `watchers` protects what a change and an acknowledgment must agree on, and is
-/// held for a few instructions. Nobody is woken, and nothing sleeps, under `watchers`.
+/// reseeds the RNG; `tracked` keeps the number of watchers from changing while all of them become
+/// outdated, and is held for a few instructions. Nobody is woken, and nothing sleeps, under
+/// `tracked`.
 #[pin_data]
 pub(crate) struct Generation {
-    /// The current generation and the hardware ID that it accounts for. Written under `change` and
-    /// `watchers`, read without a lock.
+    /// The hardware ID. That of the source differs from the processed one while a change is
+    /// pending; the latter is written under `change`.
+    #[pin]
+    hwid: TrackedHwId,
+    /// A [`State`]. Its generation is written under `change` and `tracked`.
+    state: AtomicU64,
+    /// The current generation and the hardware ID that it accounts for, as programs see them.
+    /// Written under `change`.
     page: SharedPage,
-    /// The hardware ID as it is at this moment.
-    #[pin]
-    live: LiveHwId,
-    #[pin]
-    change: Mutex<Change>,
-    #[pin]
-    pub(crate) watchers: SpinLock<Watchers>,
-    /// How many of the tracked descriptors have not acknowledged the current generation. Written
-    /// under `watchers`, read without a lock.
-    outdated: AtomicU32,
     /// Woken by each change.
     #[pin]
     changed: WaitQueue,
     /// Woken by each change and when the last outdated watcher has gone or acknowledged.
     #[pin]
     settled: WaitQueue,
+    /// The number of watchers.
+    #[pin]
+    tracked: SpinLock<u32>,
+    #[pin]
+    change: Mutex<Change>,
     /// The uevents of changes. Filled under `change`.
     uevents: Uevents,
 }
@@ -119,33 +132,36 @@ impl Generation {
     /// A counter at generation 0 without a source. May sleep.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            hwid <- TrackedHwId::new(),
+            state: AtomicU64::new(State::new(0, 0).0),
             page: SharedPage::new()?,
-            live <- LiveHwId::new(),
-            change <- new_mutex!(Change::default(), "sysgenid_change"),
-            watchers <- new_spinlock!(Watchers::default(), "sysgenid_watchers"),
-            outdated: AtomicU32::new(0),
             changed <- WaitQueue::new(
                 EPOLLIN | EPOLLRDNORM,
                 c_str!("sysgenid_changed"),
                 static_lock_class!(),
             ),
             settled <- WaitQueue::new(0, c_str!("sysgenid_settled"), static_lock_class!()),
+            tracked <- new_spinlock!(0, "sysgenid_tracked"),
+            change <- new_mutex!(Change::default(), "sysgenid_change"),
             uevents: Uevents::new()?,
         })
+    }
+
+    #[inline]
+    fn state(&self) -> State {
+        State(self.state.load(Ordering::Acquire))
     }
 
     /// The current generation, as of the last processed change.
     #[inline]
     pub(crate) fn current(&self) -> u32 {
-        self.page.generation()
+        self.state().generation()
     }
 
-    /// Whether the live hardware ID is not the one that was processed last.
+    /// Whether the hardware ID is not the one that was processed last.
     #[inline]
-    fn is_pending(&self) -> bool {
-        self.live
-            .read()
-            .is_some_and(|live| live != self.page.hwid())
+    pub(crate) fn is_pending(&self) -> bool {
+        self.hwid.is_pending()
     }
 
     /// Processes a change of the hardware ID, if there is one.
@@ -194,12 +210,19 @@ impl Generation {
 
     /// Processes a change of the hardware ID, if there still is one. May sleep.
     fn process(&self, change: &mut Change) {
+        if self.is_pending() {
+            self.process_pending(change);
+        }
+    }
+
+    #[cold]
+    fn process_pending(&self, change: &mut Change) {
         let Some(source) = change.source.as_mut() else {
             return;
         };
 
-        if let Some(hwid) = self.live.read_stable() {
-            if hwid != self.page.hwid() {
+        if let Some(hwid) = self.hwid.read_stable() {
+            if hwid != self.hwid.processed() {
                 source.reseed(hwid);
                 // 2^31 hardware events beyond the reach of software do not happen; if they did,
                 // the counter would stay at its end rather than start again.
@@ -214,22 +237,28 @@ impl Generation {
     /// This is the only place where the generation changes, and where the order of what others see
     /// of it is decided.
     fn advance(&self, next: u32, hwid: Option<HwId>) {
-        let watchers = self.watchers.lock();
+        // Nobody can have acknowledged what has not begun.
+        let tracked = self.tracked.lock();
+        self.state
+            .store(State::new(next, *tracked).0, Ordering::Release);
+        drop(tracked);
 
-        // Nobody can have acknowledged what has not begun. First, so that whoever sees the new
-        // generation without a lock also sees that everybody is outdated.
-        self.outdated.store(watchers.tracked, Ordering::Relaxed);
         self.page.set_generation(next);
         // Last, as it tells those who look without a lock that no change is pending any longer.
         if let Some(hwid) = hwid {
-            self.page.set_hwid(hwid);
+            self.set_hwid(hwid);
         }
-        drop(watchers);
 
         WaitQueue::wake_all_of([&self.changed, &self.settled]);
 
         subscribers::call(next);
         self.uevents.send(next);
+    }
+
+    /// Stores the hardware ID that the generation, which is to be stored before, accounts for.
+    fn set_hwid(&self, hwid: HwId) {
+        self.page.set_hwid(hwid);
+        self.hwid.set_processed(hwid);
     }
 
     /// Moves to the next generation, for other sources than hardware IDs. May sleep.
@@ -264,12 +293,12 @@ impl Generation {
             }
 
             let paddr = source.paddr();
-            let frame = self.live.attach(paddr)?;
+            let frame = self.hwid.attach(paddr)?;
 
-            if let Some(hwid) = self.live.read_stable() {
+            if let Some(hwid) = self.hwid.read_stable() {
                 source.mix(hwid);
                 if !change.has_hwid {
-                    self.page.set_hwid(hwid);
+                    self.set_hwid(hwid);
                     change.has_hwid = true;
                 }
             }
@@ -294,93 +323,147 @@ impl Generation {
                 .take_if(|attached| attached.is(source))
                 .is_some()
             {
-                self.live.detach();
+                self.hwid.detach();
                 self.page.set_hwid_offset(None);
             }
         });
     }
 
-    /// Starts to track a descriptor, or to forget it.
-    pub(crate) fn set_tracking(&self, watcher: &Watcher, track: bool) {
-        let mut watchers = self.watchers.lock();
-        let is_outdated = watcher.is_outdated(self);
-        let tracked = watcher.tracked.access_mut(&mut watchers);
-
-        if *tracked == track {
-            return;
+    /// Begins to watch: returns the generation that a new descriptor has acknowledged.
+    pub(crate) fn join(&self, track: bool) -> u32 {
+        if !track {
+            return self.current();
         }
-        *tracked = track;
 
+        let mut tracked = self.tracked.lock();
+        *tracked += 1;
+        self.current()
+    }
+
+    /// Starts to track a descriptor, or to forget it.
+    pub(crate) fn set_tracking(&self, watcher: Watcher<'_>, track: bool) {
         if track {
-            watchers.tracked += 1;
-            if is_outdated {
-                self.outdated.fetch_add(1, Ordering::Relaxed);
-            }
+            self.track(watcher);
         } else {
-            watchers.tracked -= 1;
-            if is_outdated {
-                self.one_less_outdated(watchers);
-            }
+            self.forget(watcher);
         }
     }
 
-    /// Counts a watcher that is not outdated any longer; the last one wakes those who wait for it.
-    fn one_less_outdated(&self, watchers: Guard<'_, Watchers, SpinLockBackend>) {
-        let left = self.outdated.fetch_sub(1, Ordering::Release) - 1;
+    fn track(&self, watcher: Watcher<'_>) {
+        let mut tracked = self.tracked.lock();
+        let generation = self.current();
+        let mut is_counted = false;
 
-        drop(watchers);
-        if left == 0 {
+        // Another thread may acknowledge with this descriptor meanwhile, but neither track nor
+        // forget it, and the generation stays.
+        let acknowledged = loop {
+            let state = watcher.state();
+            if state.is_tracked() {
+                return;
+            }
+            // Before anybody can count it as not outdated any longer.
+            if state.acknowledged() != generation && !is_counted {
+                self.state.fetch_add(State::new(0, 1).0, Ordering::Relaxed);
+                is_counted = true;
+            }
+            if watcher.replace(state, state.with_tracked(true)) {
+                break state.acknowledged();
+            }
+        };
+        *tracked += 1;
+        let is_last = is_counted && acknowledged == generation && self.uncount(generation);
+
+        drop(tracked);
+        if is_last {
             self.settled.wake_all();
         }
+    }
+
+    /// Stops to track a descriptor, if it is tracked.
+    pub(crate) fn forget(&self, watcher: Watcher<'_>) {
+        let mut tracked = self.tracked.lock();
+        let generation = self.current();
+
+        // Another thread may acknowledge with this descriptor meanwhile.
+        let acknowledged = loop {
+            let state = watcher.state();
+            if !state.is_tracked() {
+                return;
+            }
+            if watcher.replace(state, state.with_tracked(false)) {
+                break state.acknowledged();
+            }
+        };
+        *tracked -= 1;
+        let is_last = acknowledged != generation && self.uncount(generation);
+
+        drop(tracked);
+        if is_last {
+            self.settled.wake_all();
+        }
+    }
+
+    /// Counts one outdated watcher less in a generation, if that is still the current one. Returns
+    /// whether that was the last one, for which those who wait have to be woken.
+    #[inline]
+    fn uncount(&self, generation: u32) -> bool {
+        let mut state = self.state();
+
+        while state.generation() == generation {
+            let next = State::new(generation, state.outdated() - 1);
+            match self
+                .state
+                .compare_exchange(state.0, next.0, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => return next.outdated() == 0,
+                Err(now) => state = State(now),
+            }
+        }
+        false
     }
 
     /// Acknowledges `generation` for a descriptor.
     ///
     /// `EINVAL`, and nothing acknowledged, if that is not the current generation.
-    pub(crate) fn acknowledge(&self, watcher: &Watcher, generation: u32) -> Result {
-        if generation != self.current() {
-            return Err(EINVAL);
-        }
-        // Repeated. This was right when the current generation was looked at.
-        if watcher.has_acknowledged(generation) {
-            return Ok(());
-        }
+    #[inline]
+    pub(crate) fn acknowledge(&self, watcher: Watcher<'_>, generation: u32) -> Result {
+        loop {
+            let state = watcher.state();
 
-        let watchers = self.watchers.lock();
-        if generation != self.current() {
-            return Err(EINVAL);
-        }
-        // Unless another thread was faster with the same descriptor.
-        if watcher.is_outdated(self) {
-            watcher.set_acknowledged(generation);
-            if *watcher.tracked.access(&watchers) {
-                self.one_less_outdated(watchers);
+            if generation != self.current() {
+                return Err(EINVAL);
+            }
+            // Repeated, or another thread was faster with the same descriptor.
+            if state.acknowledged() == generation {
+                return Ok(());
+            }
+            // Whatever happens from here on, this was right when the generation was looked at; nor
+            // is a later generation's acknowledgment undone, as it would have changed the state.
+            if watcher.replace(state, state.with_acknowledged(generation)) {
+                if state.is_tracked() && self.uncount(generation) {
+                    self.settled.wake_all();
+                }
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// The number of outdated watchers.
     #[inline]
     pub(crate) fn outdated(&self) -> u32 {
-        self.outdated.load(Ordering::Acquire)
+        self.state().outdated()
     }
 
     /// The number of watchers.
     pub(crate) fn tracked(&self) -> u32 {
-        self.watchers.lock().tracked
-    }
-
-    /// Whether a descriptor is tracked.
-    pub(crate) fn is_tracked(&self, watcher: &Watcher) -> bool {
-        *watcher.tracked.access(&self.watchers.lock())
+        *self.tracked.lock()
     }
 
     /// Waits until a descriptor is outdated.
     ///
     /// `ERESTARTSYS` if a signal arrives. Sleeps.
     #[cold]
-    pub(crate) fn wait_outdated(&self, watcher: &Watcher) -> Result {
+    pub(crate) fn wait_outdated(&self, watcher: Watcher<'_>) -> Result {
         self.changed.wait(|| {
             self.refresh();
 
@@ -396,7 +479,7 @@ impl Generation {
 
     /// Waits until no watcher is outdated or `left` says that no time is left. Sleeps.
     #[cold]
-    pub(crate) fn wait_settled(&self, watcher: &Watcher, left: impl Fn() -> Jiffies) -> Settled {
+    pub(crate) fn wait_settled(&self, watcher: Watcher<'_>, left: impl Fn() -> Jiffies) -> Settled {
         self.settled.wait(|| {
             // Also before an answer that was waited for: the system may have been cloned since.
             self.refresh();
@@ -423,7 +506,7 @@ impl Generation {
     /// The hardware ID that the current generation accounts for. May sleep.
     pub(crate) fn hwid(&self) -> HwId {
         self.refresh();
-        self.page.hwid()
+        self.hwid.processed()
     }
 
     /// Lets uevents of later changes be sent for `dev`, or none any longer. May sleep.

@@ -48,13 +48,10 @@ mod uevent;
 #[path = "../rust/wait_queue.rs"]
 mod wait_queue;
 
-use exports::Published;
-use generation::Generation;
 use misc_device::MiscDevice;
 use watcher::{
     Device,
-    Track,
-    Watcher, //
+    Track, //
 };
 
 module! {
@@ -71,13 +68,12 @@ module! {
     },
 }
 
-/// The module: dropped from top to bottom, so that the device goes first.
+/// The module.
 #[pin_data(PinnedDrop)]
 struct SysGenId {
     #[pin]
-    device: MiscDevice<Watcher>,
-    published: Published,
-    generation: Arc<Generation>,
+    misc: MiscDevice<Device>,
+    device: Arc<Device>,
 }
 
 impl InPlaceModule for SysGenId {
@@ -87,20 +83,12 @@ impl InPlaceModule for SysGenId {
             let track = Track::try_from(track).inspect_err(|_| {
                 pr_err!("track={track} is none of 0, 1, 2\n");
             })?;
-            let generation = Arc::pin_init(Generation::new(), GFP_KERNEL)?;
-            let device = Arc::new(
-                Device {
-                    generation: generation.clone(),
-                    track,
-                },
-                GFP_KERNEL,
-            )?;
+            let device = Arc::pin_init(Device::new(track), GFP_KERNEL)?;
 
             Ok(try_pin_init!(Self {
-                device <- MiscDevice::register(c"sysgenid", 0o644, device),
-                _: { generation.announce_for(Some(device.device())) },
-                published: Published::new(generation.clone()),
-                generation,
+                misc <- MiscDevice::register(c"sysgenid", 0o644, device.clone()),
+                _: { device.generation.announce_for(Some(misc.device())) },
+                device,
             }? Error))
         })
     }
@@ -110,6 +98,6 @@ impl InPlaceModule for SysGenId {
 impl PinnedDrop for SysGenId {
     fn drop(self: Pin<&mut Self>) {
         // Before the device goes.
-        self.generation.announce_for(None);
+        self.device.generation.announce_for(None);
     }
 }

@@ -17,13 +17,13 @@ use crate::{
     capability::may_checkpoint_restore,
     generation::{
         Generation,
-        Settled,
-        Watchers, //
+        Settled, //
     },
     misc_device::{
         Frame,
         OpenFile,
-        Shared, //
+        Operations,
+        Registered, //
     },
     sysfs::AttributeInfo,
     uaccess::{
@@ -32,10 +32,7 @@ use crate::{
     },
     wait_queue::PollTable, //
 };
-use core::sync::atomic::{
-    AtomicU32,
-    Ordering, //
-};
+use core::sync::atomic::Ordering;
 use kernel::{
     bindings,
     fs::{
@@ -53,10 +50,6 @@ use kernel::{
     seq_file::{
         seq_print,
         SeqFile, //
-    },
-    sync::{
-        Arc,
-        LockedBy, //
     },
     time::{
         Instant,
@@ -92,106 +85,172 @@ impl TryFrom<u32> for Track {
     }
 }
 
-/// What all descriptors share.
-pub(crate) struct Device {
-    pub(crate) generation: Arc<Generation>,
-    pub(crate) track: Track,
-}
+/// What a descriptor has acknowledged, and whether it takes part: the word of an [`OpenFile`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct State(u64);
 
-impl Shared for Device {
-    const ATTRIBUTES: &'static [AttributeInfo<Self>] = &[
-        AttributeInfo {
-            name: c"generation",
-            mode: 0o444,
-            show: |device, f| writeln!(f, "{}", device.refreshed().current()),
-        },
-        AttributeInfo {
-            name: c"watchers",
-            mode: 0o444,
-            show: |device, f| writeln!(f, "{}", device.refreshed().tracked()),
-        },
-        AttributeInfo {
-            name: c"outdated_watchers",
-            mode: 0o444,
-            show: |device, f| writeln!(f, "{}", device.refreshed().outdated()),
-        },
-    ];
+impl State {
+    /// Whether it counts as a watcher.
+    const TRACKED: u64 = 1 << 32;
+    /// Whether it is open for writing, and so may take part. Never changes.
+    const WRITABLE: u64 = 1 << 33;
 
-    fn resume(&self) {
-        self.generation.refresh();
-    }
-}
+    fn new(acknowledged: u32, is_tracked: bool, is_writable: bool) -> Self {
+        let writable = if is_writable { Self::WRITABLE } else { 0 };
 
-impl Device {
-    /// The counter, with no change pending.
-    fn refreshed(&self) -> &Generation {
-        self.generation.refresh();
-        &self.generation
-    }
-}
-
-/// An open file description, tracked or not.
-pub(crate) struct Watcher {
-    generation: Arc<Generation>,
-    /// The acknowledged generation. Written under [`Generation::watchers`].
-    acknowledged: AtomicU32,
-    /// Whether this counts in [`Watchers`].
-    pub(crate) tracked: LockedBy<bool, Watchers>,
-    /// Whether this is open for writing, and so may take part.
-    is_writable: bool,
-}
-
-impl Watcher {
-    /// Sets the acknowledged generation, for a caller that holds [`Generation::watchers`].
-    pub(crate) fn set_acknowledged(&self, generation: u32) {
-        self.acknowledged.store(generation, Ordering::Relaxed);
+        Self(u64::from(acknowledged) | writable).with_tracked(is_tracked)
     }
 
     /// The acknowledged generation.
     #[inline]
-    fn acknowledged(&self) -> u32 {
-        self.acknowledged.load(Ordering::Relaxed)
+    pub(crate) fn acknowledged(self) -> u32 {
+        self.0 as u32
     }
 
-    /// Whether this is the acknowledged generation.
     #[inline]
-    pub(crate) fn has_acknowledged(&self, generation: u32) -> bool {
-        self.acknowledged() == generation
+    pub(crate) fn with_acknowledged(self, generation: u32) -> Self {
+        Self(self.0 & !u64::from(u32::MAX) | u64::from(generation))
+    }
+
+    #[inline]
+    pub(crate) fn is_tracked(self) -> bool {
+        self.0 & Self::TRACKED != 0
+    }
+
+    pub(crate) fn with_tracked(self, is_tracked: bool) -> Self {
+        Self(self.0 & !Self::TRACKED | if is_tracked { Self::TRACKED } else { 0 })
+    }
+
+    #[inline]
+    fn is_writable(self) -> bool {
+        self.0 & Self::WRITABLE != 0
+    }
+}
+
+/// An open file description, tracked or not.
+#[derive(Clone, Copy)]
+pub(crate) struct Watcher<'a>(OpenFile<'a>);
+
+impl Watcher<'_> {
+    /// What other threads may be changing at this time.
+    #[inline]
+    pub(crate) fn state(self) -> State {
+        State(self.0.word().load(Ordering::Relaxed))
+    }
+
+    /// Changes the state, unless it is not `old` any longer.
+    #[inline]
+    pub(crate) fn replace(self, old: State, new: State) -> bool {
+        self.0
+            .word()
+            .compare_exchange(old.0, new.0, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
     }
 
     /// Whether the acknowledged generation is not the current one.
     #[inline]
-    pub(crate) fn is_outdated(&self, generation: &Generation) -> bool {
-        !self.has_acknowledged(generation.current())
+    pub(crate) fn is_outdated(self, generation: &Generation) -> bool {
+        self.state().acknowledged() != generation.current()
+    }
+
+    #[inline]
+    fn is_nonblocking(self) -> bool {
+        self.0.file().flags() & O_NONBLOCK != 0
+    }
+}
+
+/// The device: what all descriptors share.
+#[pin_data]
+pub(crate) struct Device {
+    #[pin]
+    pub(crate) generation: Generation,
+    track: Track,
+}
+
+/// The one device.
+pub(crate) static DEVICE: Registered<Device> = Registered::none();
+
+impl Device {
+    /// A device at generation 0. May sleep.
+    pub(crate) fn new(track: Track) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            generation <- Generation::new(),
+            track,
+        })
+    }
+
+    /// The counter, with no change pending.
+    #[inline]
+    pub(crate) fn refreshed(&self) -> &Generation {
+        self.generation.refresh();
+        &self.generation
+    }
+
+    /// Whether a descriptor is tracked from `open()` on.
+    fn tracks(&self, is_writable: bool) -> bool {
+        match self.track {
+            Track::None => false,
+            Track::Writable => is_writable,
+            Track::All => true,
+        }
+    }
+
+    /// What `poll()` returns.
+    #[inline]
+    fn events(&self, watcher: Watcher<'_>) -> u32 {
+        if watcher.is_outdated(&self.generation) {
+            EPOLLIN | EPOLLRDNORM
+        } else {
+            0
+        }
+    }
+
+    /// `poll()` of somebody who is going to wait, or of the first after a change.
+    #[cold]
+    fn poll_slowly(&self, watcher: Watcher<'_>, table: Option<PollTable<'_>>) -> u32 {
+        // Also where the answer is known already: an edge-triggered waiter wants to hear of what
+        // comes after it.
+        if let Some(table) = table {
+            self.generation.poll(watcher.0.file(), table);
+        }
+        self.generation.refresh();
+        self.events(watcher)
     }
 
     /// `SYSGENID_SET_WATCHER_TRACKING`
-    fn set_tracking(&self, arg: usize) -> Result<isize> {
+    fn set_tracking(&self, watcher: Watcher<'_>, arg: usize) -> Result<isize> {
         let track = match arg {
             0 => false,
             1 => true,
             _ => return Err(EINVAL),
         };
 
-        if !self.is_writable {
+        if !watcher.state().is_writable() {
             return Err(EBADF);
         }
-        self.generation.set_tracking(self, track);
+        self.generation.set_tracking(watcher, track);
         Ok(0)
     }
 
     /// `SYSGENID_WAIT_WATCHERS`
-    fn wait_watchers(&self, timeout_ms: usize) -> Result<isize> {
-        if self.is_outdated(&self.generation) {
+    #[inline]
+    fn wait_watchers(&self, watcher: Watcher<'_>, timeout_ms: usize) -> Result<isize> {
+        if watcher.is_outdated(&self.generation) {
             return Err(EINTR);
         }
         if self.generation.outdated() == 0 {
             return Ok(0);
         }
+        self.wait_watchers_slowly(watcher, timeout_ms)
+    }
+
+    #[cold]
+    fn wait_watchers_slowly(&self, watcher: Watcher<'_>, timeout_ms: usize) -> Result<isize> {
         let start = Instant::now();
+
         match self
             .generation
-            .wait_settled(self, || jiffies_left(start, timeout_ms))
+            .wait_settled(watcher, || jiffies_left(start, timeout_ms))
         {
             Settled::Yes => Ok(0),
             Settled::TimedOut => Err(Error::from_errno(-(bindings::ETIME as i32))),
@@ -227,81 +286,92 @@ fn jiffies_left(start: Instant<Monotonic>, timeout_ms: usize) -> Jiffies {
         .unwrap_or(Jiffies::MAX)
 }
 
-impl OpenFile for Watcher {
-    type Shared = Device;
+impl Operations for Device {
+    const ATTRIBUTES: &'static [AttributeInfo<Self>] = &[
+        AttributeInfo {
+            name: c"generation",
+            mode: 0o444,
+            show: |device, f| writeln!(f, "{}", device.refreshed().current()),
+        },
+        AttributeInfo {
+            name: c"watchers",
+            mode: 0o444,
+            show: |device, f| writeln!(f, "{}", device.refreshed().tracked()),
+        },
+        AttributeInfo {
+            name: c"outdated_watchers",
+            mode: 0o444,
+            show: |device, f| writeln!(f, "{}", device.refreshed().outdated()),
+        },
+    ];
 
-    fn open(device: &Arc<Device>, file: &File) -> Result<KBox<Self>> {
-        let generation = &device.generation;
+    #[inline]
+    fn registered() -> &'static Registered<Self> {
+        &DEVICE
+    }
+
+    fn open(&self, file: &File) -> Result<u64> {
         let is_writable = matches!(file.flags() & O_ACCMODE, O_WRONLY | O_RDWR);
+        let is_tracked = self.tracks(is_writable);
+        let acknowledged = self.refreshed().join(is_tracked);
 
-        generation.refresh();
+        Ok(State::new(acknowledged, is_tracked, is_writable).0)
+    }
 
-        let watcher = KBox::new(
-            Self {
-                acknowledged: AtomicU32::new(generation.current()),
-                tracked: LockedBy::new(&generation.watchers, false),
-                is_writable,
-                generation: generation.clone(),
-            },
-            GFP_KERNEL,
-        )?;
+    fn release(&self, file: OpenFile<'_>) {
+        let watcher = Watcher(file);
 
-        if device.track == Track::All || device.track == Track::Writable && is_writable {
-            generation.set_tracking(&watcher, true);
+        if watcher.state().is_tracked() {
+            self.generation.forget(watcher);
         }
-        Ok(watcher)
     }
 
     #[inline]
-    fn read(&self, file: &File, buf: UserPtr, len: usize) -> Result<usize> {
+    fn read(&self, file: OpenFile<'_>, buf: UserPtr, len: usize) -> Result<usize> {
+        let watcher = Watcher(file);
+
         self.generation.refresh();
 
         if len < size_of::<u32>() {
             return if len == 0 { Ok(0) } else { Err(EINVAL) };
         }
 
-        if !self.is_outdated(&self.generation) {
-            if file.flags() & O_NONBLOCK != 0 {
+        if !watcher.is_outdated(&self.generation) {
+            if watcher.is_nonblocking() {
                 return Err(EAGAIN);
             }
-            self.generation.wait_outdated(self)?;
+            self.generation.wait_outdated(watcher)?;
         }
 
         let current = self.generation.current();
         put_u32(buf, current)?;
 
-        if !self.is_writable {
+        if !watcher.state().is_writable() {
             // If there is a newer generation already, the next read returns it at once.
-            let _ = self.generation.acknowledge(self, current);
+            let _ = self.generation.acknowledge(watcher, current);
         }
         Ok(size_of::<u32>())
     }
 
     #[inline]
-    fn write(&self, buf: UserPtr, len: usize) -> Result<usize> {
+    fn write(&self, file: OpenFile<'_>, buf: UserPtr, len: usize) -> Result<usize> {
         self.generation.refresh();
 
         if len != size_of::<u32>() {
             return Err(EINVAL);
         }
-        self.generation.acknowledge(self, get_u32(buf)?)?;
+        self.generation.acknowledge(Watcher(file), get_u32(buf)?)?;
         Ok(size_of::<u32>())
     }
 
     #[inline]
-    fn poll(&self, file: &File, table: Option<PollTable<'_>>) -> u32 {
-        // Also where the answer is known already: an edge-triggered waiter wants to hear of what
-        // comes after it.
-        if let Some(table) = table {
-            self.generation.poll(file, table);
-        }
-        self.generation.refresh();
+    fn poll(&self, file: OpenFile<'_>, table: Option<PollTable<'_>>) -> u32 {
+        let watcher = Watcher(file);
 
-        if self.is_outdated(&self.generation) {
-            EPOLLIN | EPOLLRDNORM
-        } else {
-            0
+        if table.is_some() || self.generation.is_pending() {
+            return self.poll_slowly(watcher, table);
         }
+        self.events(watcher)
     }
 
     fn mmap(&self, vma: &VmaNew, offset: usize) -> Result {
@@ -328,12 +398,14 @@ impl OpenFile for Watcher {
     }
 
     #[inline]
-    fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
+    fn ioctl(&self, file: OpenFile<'_>, cmd: u32, arg: usize) -> Result<isize> {
+        let watcher = Watcher(file);
+
         self.generation.refresh();
 
         match cmd {
-            SYSGENID_SET_WATCHER_TRACKING => self.set_tracking(arg),
-            SYSGENID_WAIT_WATCHERS => self.wait_watchers(arg),
+            SYSGENID_SET_WATCHER_TRACKING => self.set_tracking(watcher, arg),
+            SYSGENID_WAIT_WATCHERS => self.wait_watchers(watcher, arg),
             SYSGENID_TRIGGER_GEN_UPDATE => self.trigger(arg),
             SYSGENID_GET_OUTDATED_WATCHERS => Ok(self.generation.outdated() as isize),
             SYSGENID_GET_GENERATION => {
@@ -344,18 +416,16 @@ impl OpenFile for Watcher {
         }
     }
 
-    fn show_fdinfo(&self, seq: &SeqFile) {
-        self.generation.refresh();
+    fn show_fdinfo(&self, file: OpenFile<'_>, seq: &SeqFile) {
+        let generation = self.refreshed().current();
+        let state = Watcher(file).state();
 
-        seq_print!(seq, "sysgenid_generation:\t{}\n", self.generation.current());
-        seq_print!(seq, "sysgenid_acked:\t{}\n", self.acknowledged());
-        let is_tracked = self.generation.is_tracked(self);
-        seq_print!(seq, "sysgenid_tracked:\t{}\n", u8::from(is_tracked));
+        seq_print!(seq, "sysgenid_generation:\t{generation}\n");
+        seq_print!(seq, "sysgenid_acked:\t{}\n", state.acknowledged());
+        seq_print!(seq, "sysgenid_tracked:\t{}\n", u8::from(state.is_tracked()));
     }
-}
 
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        self.generation.set_tracking(self, false);
+    fn resume(&self) {
+        self.generation.refresh();
     }
 }

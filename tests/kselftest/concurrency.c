@@ -6,6 +6,7 @@
  * Needs root and sysgenid.ko loaded with its defaults; nobody else may have
  * the device open.
  */
+#include <sys/epoll.h>
 #include <sys/resource.h>
 
 #include "sysgenid_test.h"
@@ -15,6 +16,7 @@
 #define TRIGGERERS	4
 #define TRIGGERS	500
 #define DESCRIPTORS	10000
+#define WAITERS		100
 #define TIMEOUT_S	120
 
 FIXTURE(concurrency)
@@ -299,6 +301,53 @@ TEST_F_TIMEOUT(concurrency, trigger_races_with_the_readers_sleep, TIMEOUT_S)
 		ASSERT_EQ(generation(self->ctl), gen);
 	}
 	close(fd);
+}
+
+static int epoll_of(int n, __u32 events)
+{
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+	for (int i = 0; i < n; i++) {
+		struct epoll_event event = { .events = events };
+
+		if (epoll_ctl(epoll, EPOLL_CTL_ADD, open_device(O_RDONLY), &event))
+			return -1;
+	}
+	return epoll;
+}
+
+/* Waits at either end of the queue, one after the other. */
+static void *come_and_go(void *arg)
+{
+	struct epoll_event event = { 0 };
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	int fd = open_device(O_RDONLY);
+
+	while (!stopped()) {
+		event.events = event.events & EPOLLEXCLUSIVE ? EPOLLIN : EPOLLIN | EPOLLEXCLUSIVE;
+		if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) ||
+		    epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL))
+			return "epoll_ctl";
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(concurrency, all_in_a_queue_hear_of_a_change_while_others_come_and_go, TIMEOUT_S)
+{
+	static struct epoll_event events[WAITERS];
+	pthread_t threads[TRIGGERERS];
+	int epoll = epoll_of(WAITERS, EPOLLIN | EPOLLET);
+
+	ASSERT_LE(0, epoll);
+	ASSERT_TRUE(start_all(threads, TRIGGERERS, come_and_go, NULL));
+	for (int i = 0; i < TRIGGERS; i++) {
+		ASSERT_EQ(0, trigger(self->ctl, 0));
+		ASSERT_EQ(WAITERS, epoll_wait(epoll, events, WAITERS, 0)) {
+			TH_LOG("trigger %d", i);
+		}
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+	ASSERT_EQ(0, join_all(threads, TRIGGERERS));
 }
 
 TEST_F_TIMEOUT(concurrency, ten_thousand_watchers_are_counted, TIMEOUT_S)
