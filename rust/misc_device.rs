@@ -4,8 +4,8 @@
 //!
 //! What [`kernel::miscdevice`] does not have: `poll`; `file_operations.owner`, without which the
 //! module can be unloaded under open files; `read` and `write`, which spare the kiocb and the iov
-//! of `read_iter` and `write_iter`; mappings that are filled page by page when they are
-//! touched; a mode; and open files that take no memory of their own.
+//! of `read_iter` and `write_iter`; mappings that can be filled again after their pages were taken
+//! away; a mode; and open files that take no memory of their own.
 //!
 //! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h).
 
@@ -47,7 +47,10 @@ use kernel::{
         VmaNew,
         VmaRef, //
     },
-    page::Page,
+    page::{
+        Page,
+        PAGE_SIZE, //
+    },
     prelude::*,
     seq_file::SeqFile,
     sync::Arc,
@@ -382,6 +385,17 @@ impl<T: Operations> Vtable<T> {
             // SAFETY: `vma` is being set up, so that nobody else uses it. It is a mapping of this
             // file, which is what `fault()` asks for.
             unsafe { (*vma.as_ptr()).vm_ops = &Self::MAPPING };
+
+            // Whoever maps a page looks at it, which costs far more by a fault.
+            for page in 0..(vma.end() - vma.start()) / PAGE_SIZE {
+                let address = vma.start() + page * PAGE_SIZE;
+
+                // SAFETY: `mmap()` holds the lock of the mapping.
+                match unsafe { Self::insert(device, vma.as_ptr(), address, offset + page) } {
+                    bindings::vm_fault_reason_VM_FAULT_NOPAGE => (),
+                    _ => return Err(ENOMEM),
+                }
+            }
             Ok(0)
         })
     }
