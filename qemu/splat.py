@@ -34,6 +34,7 @@ _COMPLAINTS = (
     r"cannot create duplicate filename",
     r"kobject.* (tried to|does not have)",
     r"kmemleak: [1-9]",
+    r"\[sysgenid\w*\].*\bdeprecated\b",
 )
 _COMPLAINT = re.compile("|".join(_COMPLAINTS))
 

@@ -24,6 +24,7 @@ COMPLAINTS = [
     "[    1.0] refcount_t: underflow; use-after-free.",
     "[    1.0] sysfs: cannot create duplicate filename '/class/misc/sysgenid'",
     "[    1.0] rust_kernel: panicked at src/watcher.rs:1:2:",
+    "[    1.0] workqueue: work func run [sysgenid] enqueued on deprecated workqueue.",
     "[    1.0] Kernel panic - not syncing: sysrq triggered crash",
 ]
 
