@@ -9,6 +9,10 @@ use crate::{
     hwid::HwId, //
 };
 use core::ptr::NonNull;
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
 
 /// A source that another module has registered.
 ///
@@ -54,11 +58,23 @@ impl Source {
     }
 
     /// Mixes a new ID into the RNG and reseeds it. May sleep.
-    pub(crate) fn reseed(&mut self, hwid: HwId) {
+    pub(crate) fn reseed(&mut self, hwid: HwId) -> Result {
         // SAFETY: By the type invariant. `&mut` keeps callbacks from running at the same time.
-        if let Some(reseed) = unsafe { self.0.as_ref() }.reseed {
+        match unsafe { self.0.as_ref() }.reseed {
             // SAFETY: By the type invariant; the ID has the size that the callback reads.
-            unsafe { reseed(self.0.as_ptr(), hwid.to_bytes().as_ptr()) };
+            Some(reseed) => to_result(unsafe { reseed(self.0.as_ptr(), hwid.to_bytes().as_ptr()) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Reports a change, when all else is done. May sleep.
+    pub(crate) fn report(&mut self, reseeded: Result) {
+        // SAFETY: By the type invariant. `&mut` keeps callbacks from running at the same time.
+        if let Some(report) = unsafe { self.0.as_ref() }.report {
+            let reseeded = reseeded.err().map_or(0, Error::to_errno);
+
+            // SAFETY: By the type invariant.
+            unsafe { report(self.0.as_ptr(), reseeded) };
         }
     }
 }

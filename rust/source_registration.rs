@@ -15,6 +15,7 @@ use crate::bindings::{
 use kernel::{
     container_of,
     error::to_result,
+    ffi::c_int,
     prelude::*,
     types::Opaque, //
 };
@@ -30,7 +31,10 @@ pub(crate) trait Source: Send + Sync + 'static {
     fn mix(&self, hwid: &HwIdBytes);
 
     /// Mixes a new ID into the RNG, without credit, and reseeds it before returning.
-    fn reseed(&self, hwid: &HwIdBytes);
+    fn reseed(&self, hwid: &HwIdBytes) -> Result;
+
+    /// Tells the log of a change, when everybody else has been told.
+    fn report(&self, reseeded: Result);
 }
 
 /// A registered source, unregistered when this is dropped.
@@ -64,6 +68,7 @@ impl<T: Source> SourceRegistration<T> {
                         hwid: paddr,
                         mix: Some(Self::mix_callback),
                         reseed: Some(Self::reseed_callback),
+                        report: Some(Self::report_callback),
                     })
                 };
 
@@ -98,13 +103,11 @@ impl<T: Source> SourceRegistration<T> {
 
     /// # Safety
     ///
-    /// `raw` must be the field of a `Self` whose `source` is initialised, and `hwid` an ID.
-    unsafe fn callback<'a>(raw: *mut sysgenid_source, hwid: *const u8) -> (&'a T, &'a HwIdBytes) {
-        // SAFETY: The caller promises it. Only `source` is borrowed, not what is around it.
-        unsafe {
-            let this = container_of!(raw.cast::<Opaque<sysgenid_source>>(), Self, raw);
-            (&(*this).source, &*hwid.cast())
-        }
+    /// `raw` must be what [`Self::new`] has registered.
+    unsafe fn source<'a>(raw: *mut sysgenid_source) -> &'a T {
+        // SAFETY: The caller promises that it is the field of a `Self` whose `source` is
+        // initialised. Only that is borrowed, not what is around it.
+        unsafe { &(*container_of!(raw.cast::<Opaque<sysgenid_source>>(), Self, raw)).source }
     }
 
     /// # Safety
@@ -112,17 +115,26 @@ impl<T: Source> SourceRegistration<T> {
     /// For the counter only, with what [`Self::new`] has registered and an ID.
     unsafe extern "C" fn mix_callback(raw: *mut sysgenid_source, hwid: *const u8) {
         // SAFETY: The caller promises just this.
-        let (source, hwid) = unsafe { Self::callback(raw, hwid) };
+        let (source, hwid) = unsafe { (Self::source(raw), &*hwid.cast()) };
         source.mix(hwid);
     }
 
     /// # Safety
     ///
     /// For the counter only, with what [`Self::new`] has registered and an ID.
-    unsafe extern "C" fn reseed_callback(raw: *mut sysgenid_source, hwid: *const u8) {
+    unsafe extern "C" fn reseed_callback(raw: *mut sysgenid_source, hwid: *const u8) -> c_int {
         // SAFETY: The caller promises just this.
-        let (source, hwid) = unsafe { Self::callback(raw, hwid) };
-        source.reseed(hwid);
+        let (source, hwid) = unsafe { (Self::source(raw), &*hwid.cast()) };
+        source.reseed(hwid).err().map_or(0, Error::to_errno)
+    }
+
+    /// # Safety
+    ///
+    /// For the counter only, with what [`Self::new`] has registered.
+    unsafe extern "C" fn report_callback(raw: *mut sysgenid_source, reseeded: c_int) {
+        // SAFETY: The caller promises just this.
+        let source = unsafe { Self::source(raw) };
+        source.report(to_result(reseeded));
     }
 }
 

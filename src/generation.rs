@@ -223,10 +223,11 @@ impl Generation {
 
         if let Some(hwid) = self.hwid.read_stable() {
             if hwid != self.hwid.processed() {
-                source.reseed(hwid);
+                let reseeded = source.reseed(hwid);
                 // 2^31 hardware events beyond the reach of software do not happen; if they did,
                 // the counter would stay at its end rather than start again.
                 self.advance(self.current().saturating_add(1), Some(hwid));
+                source.report(reseeded);
             }
         }
     }

@@ -87,8 +87,12 @@ impl Source for Rng {
         rng::mix(hwid);
     }
 
-    fn reseed(&self, hwid: &HwIdBytes) {
-        match self.reseeder.reseed(hwid) {
+    fn reseed(&self, hwid: &HwIdBytes) -> Result {
+        self.reseeder.reseed(hwid)
+    }
+
+    fn report(&self, reseeded: Result) {
+        match reseeded {
             Ok(()) => pr_info!("{}: hardware ID changed, crng reseeded\n", self.dev.name()),
             Err(err) => pr_err!(
                 "{}: hardware ID changed, but the crng was not reseeded: {err:?}\n",

@@ -21,10 +21,13 @@
  * @mix:    mixes an ID into the RNG without credit. Called once, while the
  *          source is being registered.
  * @reseed: mixes a new ID into the RNG without credit and reseeds it before it
- *          returns. Called before anybody sees the new generation. A failure
- *          is the source's to report.
+ *          returns. Called before anybody sees the new generation. Returns 0 or
+ *          a negative errno, which does not keep the generation from changing.
+ * @report: tells the log of a change and of what @reseed has returned. Called
+ *          when everybody has been told of the new generation: a line on a
+ *          console takes longer than the change.
  *
- * The callbacks get the source and the SYSGENID_HWID_SIZE bytes. They may
+ * The callbacks get the source, and an ID as SYSGENID_HWID_SIZE bytes. They may
  * sleep, are never called at the same time, and must neither register nor
  * unregister. The structure belongs to sysgenid.ko between
  * sysgenid_register_source() and sysgenid_unregister_source().
@@ -32,7 +35,8 @@
 struct sysgenid_source {
 	phys_addr_t hwid;
 	void (*mix)(struct sysgenid_source *source, const u8 *hwid);
-	void (*reseed)(struct sysgenid_source *source, const u8 *hwid);
+	int (*reseed)(struct sysgenid_source *source, const u8 *hwid);
+	void (*report)(struct sysgenid_source *source, int reseeded);
 };
 
 /*
