@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the random number generator gets from the ID, and what programs get from it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import struct
+import termios
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import ids
+import overlay
+import pytest
+from conftest import Booted
+
+import modules
+from vm import Machine, Snapshot, Spec, accelerator
+
+MODES = {"observer": "", "bound": modules.BOUND}
+UNSEEDED = "random.trust_cpu=off random.trust_bootloader=off"
+NO_RDRAND = ",-rdrand,-rdseed"
+
+
+def unseeded(mode: str) -> Spec:
+    """A machine whose generator is not seeded before somebody waits for that.
+
+    Its processors have no instructions for random numbers, which would make
+    clones differ whatever the driver does.
+    """
+    *words, cpu = accelerator()
+    append = f"{MODES[mode]} {UNSEEDED}"
+    return Spec(guid=ids.A, append=append, accel=(*words, cpu + NO_RDRAND))
+
+
+# What reaches the generator, as the kernel itself traces it.
+
+TRACING = "/sys/kernel/tracing"
+PROBES = (
+    "p:mix add_device_randomness bytes=+0(%di):x8[16] size=%si:u64",
+    "p:credit _credit_init_bits bits=%di:u64",
+    "p:reseed crng_reseed",
+)
+OURS = r"sysgenid_\w+|_R.*(8sysgenid|7vmgenid).*"
+# An interrupt has nothing to do with what it interrupts.
+INTERRUPT = r"asm_.*|handle_softirqs"
+
+
+@dataclass
+class Event:
+    """A call, its arguments, and who called, innermost first."""
+
+    name: str
+    arguments: str
+    callers: list[str] = field(default_factory=list)
+
+    def is_by(self, pattern: str) -> bool:
+        """Whether a function of such a name has called."""
+        for caller in self.callers:
+            if re.fullmatch(INTERRUPT, caller):
+                return False
+            if re.fullmatch(pattern, caller):
+                return True
+        return False
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.arguments}".strip()
+
+
+def add_probes(vm: Machine, *probes: str) -> None:
+    """Traces further calls, from now on."""
+    for probe in probes:
+        vm.sh(f"echo '{probe}' >>{TRACING}/kprobe_events")
+    vm.sh(f"echo 1 >{TRACING}/events/kprobes/enable")
+
+
+def trace(vm: Machine) -> None:
+    """Starts to trace what reaches the generator."""
+    vm.sh(f"mount -t tracefs tracefs {TRACING}")
+    vm.sh(f"echo 1 >{TRACING}/options/stacktrace; echo 0 >{TRACING}/options/context-info")
+    add_probes(vm, *PROBES)
+
+
+def events(vm: Machine, by: str = OURS) -> list[str]:
+    """What such functions have called so far."""
+    found: list[Event] = []
+    for line in vm.sh(f"cat {TRACING}/trace").splitlines():
+        if call := re.fullmatch(r"(\w+): \(.*?\)(.*)", line):
+            found.append(Event(call[1], call[2].strip()))
+        elif caller := re.fullmatch(r" => (\S+).*", line):
+            found[-1].callers.append(caller[1].split(".")[0])
+    return [str(event) for event in found if event.is_by(by)]
+
+
+def mixed(guid: str) -> str:
+    """The event that mixes an ID in."""
+    values = ",".join(f"{byte:#x}" for byte in uuid.UUID(guid).bytes_le)
+    return f"mix bytes={{{values}}} size=16"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_id_is_mixed_in_at_probe_and_nothing_credited(mode: str, booted: Booted) -> None:
+    """Once the generator is seeded, no credit counts any longer: so before that."""
+    with booted.guest(unseeded(mode), f"credit-{mode}") as vm:
+        trace(vm)
+        modules.load(vm)
+        assert events(vm) == [mixed(ids.A)]
+        assert modules.status(vm).generation == 0
+        vm.sh("/guest/random credit 7")
+        assert events(vm, "random_ioctl") == ["credit bits=7"]
+        assert vm.sh("dmesg | grep 'crng init done'", check=False) == ""
+
+
+def generation_address(vm: Machine) -> int:
+    """The physical address of the counter."""
+    watcher = modules.Watcher.start(vm, "mmap")
+    start = int(vm.sh(f"grep -m 1 /dev/sysgenid /proc/{watcher.pid}/maps").split("-")[0], 16)
+    read = f"dd if=/proc/{watcher.pid}/pagemap bs=8 skip={start >> 12} count=1 2>/dev/null"
+    entry = bytes.fromhex(vm.sh(f"{read} | hexdump -v -e '/1 \"%02x\"'"))
+    # Bits 0 to 54 are the frame, see Documentation/admin-guide/mm/pagemap.rst.
+    return (int.from_bytes(entry, "little") & (1 << 55) - 1) << 12
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_change_is_mixed_in_and_reseeds_before_anybody_sees_it(
+    mode: str, booted: Booted, tmp_path: Path
+) -> None:
+    with booted.guest(Spec(guid=ids.A, append=MODES[mode]), f"reseed-{mode}") as vm:
+        trace(vm)
+        modules.load(vm)
+        assert events(vm) == [mixed(ids.A)]
+        generation = f"generation=+{generation_address(vm):#x}(@page_offset_base):u32"
+        add_probes(vm, f"r:reseeded crng_reseed {generation}")
+        vm.sh(f"echo >{TRACING}/trace")
+        snapshot = vm.snapshot(tmp_path / "snapshot")
+    with snapshot.restore(ids.B) as vm:
+        assert modules.status(vm).generation == 1
+        assert events(vm) == [mixed(ids.B), "reseed", "reseeded generation=0"]
+        vm.sh(f"echo >{TRACING}/trace; /guest/random reseed")
+        assert events(vm, "random_ioctl") == ["reseed", "reseeded generation=1"]
+
+
+# What programs draw.
+
+# By these routes numbers are new in each clone, on each processor.
+FRESH = (
+    *("vdso", "syscall", "urandom", "random", "arc4random", "uuid", "port"),
+    *("at_random", "mmap", "stack"),
+)
+# By these they are not, as the kernel draws once, or from a generator of its own.
+OLD = ("boot_id", "bpf")
+# From what the vDSO has, with no system call.
+SEALED = "sealed"
+
+Values = dict[tuple[str, str], str]
+
+
+def start(vm: Machine, way: str) -> None:
+    """Starts who draws as soon as it sees a change by the given way."""
+    # Or what the driver says of a change gives the notification time to arrive before the draws.
+    vm.sh("dmesg -n 5")
+    vm.sh(f"/guest/fresh {way} >/dev/kmsg 2>&1 &")
+    wait_for_log(vm, "fresh: ready")
+
+
+def wait_for_log(vm: Machine, line: str, timeout: float = 60.0) -> None:
+    """Waits for a line, and leaves the guest alone meanwhile."""
+    deadline = time.monotonic() + timeout
+    while f"{line}\n" not in vm.log.read_text(errors="replace"):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{vm.name} has not said {line!r}\n{vm.tail()}")
+        time.sleep(0.02)
+
+
+def drawn(vm: Machine) -> Values:
+    """What that has drawn, by processor and route."""
+    wait_for_log(vm, "fresh: done")
+    vm.check_log()
+    lines = re.findall(r"fresh: (\d+) (\w+) (\S+)$", vm.log.read_text(), re.MULTILINE)
+    return {(cpu, route): value for cpu, route, value in lines}
+
+
+def clones(snapshot: Snapshot, *guids: str) -> Iterator[Values]:
+    """What clones under these IDs draw."""
+    for guid in guids:
+        with snapshot.restore(guid) as vm:
+            yield drawn(vm)
+            # No command could be given to a guest whose instructions are counted: it loses some.
+            vm.qmp("stop")
+
+
+def keys(*routes: str, smp: int = 2) -> list[tuple[str, str]]:
+    """These routes on each processor."""
+    return [(str(cpu), route) for cpu in range(smp) for route in routes]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_clones_draw_nothing_of_the_same_on_any_processor_by_any_route(
+    mode: str, booted: Booted, tmp_path: Path
+) -> None:
+    with booted.guest(unseeded(mode), f"fresh-{mode}") as vm:
+        modules.load(vm)
+        start(vm, "device")
+        snapshot = vm.snapshot(tmp_path / "snapshot")
+    one, two = clones(snapshot, ids.B, ids.C)
+    for key in keys(*FRESH):
+        assert one[key] != two[key], key
+    for key in keys(*OLD):
+        assert one[key] == two[key], key
+    for key in keys(SEALED):
+        assert (one[key], two[key]) == ("EPERM", "EPERM")
+    assert set(one) == set(two) == set(keys(*FRESH, *OLD, SEALED))
+
+
+ATTEMPTS = 3
+
+
+def test_clones_without_a_driver_draw_the_same_on_each_processor_by_each_route(
+    booted: Booted, tmp_path: Path
+) -> None:
+    """Or the test above would show nothing. The kernel may reseed at just that moment."""
+    for attempt in range(ATTEMPTS):
+        with booted.guest(unseeded("bound"), "fresh-none") as vm:
+            modules.load(vm)
+            paddr = vm.sh(f"cat {modules.DEVICE}/paddr").strip()
+            vm.sh("rmmod sysgenid_vmgenid sysgenid")
+            start(vm, f"id {paddr}")
+            snapshot = vm.snapshot(tmp_path / f"snapshot-{attempt}")
+        one, two = clones(snapshot, ids.B, ids.C)
+        assert set(one) == set(two) == set(keys(*FRESH, *OLD, SEALED))
+        if one == two and "EPERM" not in one.values():
+            return
+    assert one == two
+
+
+# QEMU counts instructions, which are then the guest's time. Two clones do all
+# the same, to the last instruction, but for what the host gives them.
+COUNTED = ("-accel", "tcg", "-icount", "shift=0,sleep=off", "-cpu")
+
+
+@pytest.mark.parametrize("cpu", ["max" + NO_RDRAND, "max"])
+def test_the_id_makes_clones_differ_and_so_do_the_instructions_for_random_numbers(
+    cpu: str, tmp_path: Path
+) -> None:
+    """Restored twice under one ID, a clone has but those instructions to differ by."""
+    counted = Spec(guid=ids.A, append=modules.BOUND, smp=1, accel=(*COUNTED, cpu))
+    with Machine.boot(counted, "counted") as vm:
+        modules.load(vm)
+        start(vm, "device")
+        snapshot = vm.snapshot(tmp_path / "snapshot")
+    one, again, two = clones(snapshot, ids.B, ids.B, ids.C)
+    for key in keys(*FRESH, smp=1):
+        assert one[key] != two[key], key
+        assert (one[key] == again[key]) == (NO_RDRAND in cpu), key
+
+
+# What a device gives that is there to be asked.
+
+
+class Source:
+    """Random numbers for virtio-rng in a pipe, so that one sees how many are taken."""
+
+    F_SETPIPE_SZ = 1031
+    SIZE = 1 << 16
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "source"
+        os.mkfifo(path)
+        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        fcntl.fcntl(self._fd, self.F_SETPIPE_SZ, 2 * self.SIZE)
+        os.write(self._fd, os.urandom(self.SIZE))
+        backend = f"rng-random,id=source,filename={path}"
+        self.arguments = ("-object", backend, "-device", "virtio-rng-pci,rng=source")
+
+    @property
+    def taken(self) -> int:
+        """How many bytes QEMU has read."""
+        left: int = struct.unpack("i", fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4)))[0]
+        return self.SIZE - left
+
+    def wait_taken(self, timeout: float = 60.0) -> None:
+        """Waits until some more are taken."""
+        before, deadline = self.taken, time.monotonic() + timeout
+        while self.taken == before:
+            if time.monotonic() > deadline:
+                raise TimeoutError("nobody takes random numbers")
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """Frees the pipe."""
+        os.close(self._fd)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[Source]:
+    """A source for one guest after the other."""
+    source = Source(tmp_path)
+    yield source
+    source.close()
+
+
+def hwrng(vm: Machine, size: int) -> str:
+    """What /dev/hwrng gives next."""
+    return vm.sh(f"dd if=/dev/hwrng bs={size} count=1 2>/dev/null | hexdump -v -e '/1 \"%02x\"'")
+
+
+KEPT = 64
+
+
+def test_a_reseed_asks_no_virtio_rng_which_goes_on_with_what_it_had(
+    source: Source, tmp_path: Path
+) -> None:
+    files = tmp_path / "files"
+    overlay.add_module(files, "virtio-rng")
+    extra = (*overlay.arguments(files), *source.arguments)
+    with Machine.boot(Spec(guid=ids.A, append=modules.BOUND, extra=extra), "virtio-rng") as vm:
+        modules.load(vm)
+        vm.sh("insmod /modules/virtio-rng.ko")
+        # The kernel takes some at intervals. The next one is then far away.
+        source.wait_taken()
+        snapshot = vm.snapshot(tmp_path / "snapshot")
+    first, second = set(), set()
+    for guid in (ids.B, ids.C):
+        with snapshot.restore(guid) as vm:
+            before = source.taken
+            assert modules.status(vm).generation == 1
+            assert modules.reseeds(vm) == 1
+            assert source.taken == before
+            first.add(hwrng(vm, KEPT))
+            assert source.taken > before
+            second.add(hwrng(vm, KEPT))
+    assert (len(first), len(second)) == (1, 2)
