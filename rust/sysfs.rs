@@ -11,7 +11,9 @@ use kernel::{
     device::Device,
     error::from_result,
     ffi::c_char,
+    page::PAGE_SIZE,
     prelude::*,
+    str::Formatter,
     sync::Arc, //
 };
 
@@ -21,8 +23,8 @@ pub(crate) struct AttributeInfo<T> {
     pub(crate) name: &'static CStr,
     /// Its permissions.
     pub(crate) mode: u16,
-    /// Writes its content, at most [`Text::SIZE`] bytes. May sleep.
-    pub(crate) show: fn(&T, &mut dyn fmt::Write) -> fmt::Result,
+    /// Writes its content, at most a page. May sleep.
+    pub(crate) show: fn(&T, &mut Formatter<'_>) -> fmt::Result,
 }
 
 /// An attribute of one `T`.
@@ -58,14 +60,13 @@ impl<T: Send + Sync> Attribute<T> {
         // SAFETY: The caller promises it. sysfs waits for readers before the attribute goes.
         let attribute = unsafe { &*container_of!(raw, Self, raw) };
 
-        from_result(|| {
-            let mut text = Text::new();
-            (attribute.info.show)(&attribute.target, &mut text).map_err(|_| EIO)?;
+        // SAFETY: The buffer is a page, cleared, that nobody else uses meanwhile.
+        let buf = unsafe { core::slice::from_raw_parts_mut(buf.cast(), PAGE_SIZE) };
 
-            let text = text.as_bytes();
-            // SAFETY: The buffer is a page, which is larger than the text.
-            unsafe { buf.copy_from_nonoverlapping(text.as_ptr(), text.len()) };
-            Ok(text.len() as isize)
+        from_result(|| {
+            let mut text = Formatter::new(buf);
+            (attribute.info.show)(&attribute.target, &mut text).map_err(|_| EIO)?;
+            Ok(text.bytes_written() as isize)
         })
     }
 }
@@ -124,36 +125,4 @@ pub(crate) fn kobject(dev: &Device) -> *mut bindings::kobject {
 
     // SAFETY: `Device` is a transparent wrapper of a valid `struct device`.
     unsafe { &raw mut (*dev).kobj }
-}
-
-/// A short text in the making.
-struct Text {
-    bytes: [u8; Self::SIZE],
-    len: usize,
-}
-
-impl Text {
-    const SIZE: usize = 64;
-
-    fn new() -> Self {
-        Self {
-            bytes: [0; Self::SIZE],
-            len: 0,
-        }
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
-
-impl fmt::Write for Text {
-    fn write_str(&mut self, s: &str) -> fmt::Result {
-        let end = self.len + s.len();
-        let bytes = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
-
-        bytes.copy_from_slice(s.as_bytes());
-        self.len = end;
-        Ok(())
-    }
 }

@@ -14,6 +14,7 @@
 //! counter's (`generation.rs`); this driver finds the ID and reseeds the RNG. It leaves out
 //! the device tree binding that Linux's own driver has as well.
 
+use core::fmt::Write;
 use kernel::{
     acpi as acpi_ids,
     device::{

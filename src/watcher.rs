@@ -32,7 +32,10 @@ use crate::{
     },
     wait_queue::PollTable, //
 };
-use core::sync::atomic::Ordering;
+use core::{
+    fmt::Write,
+    sync::atomic::Ordering, //
+};
 use kernel::{
     bindings,
     fs::{
