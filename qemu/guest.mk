@@ -23,7 +23,7 @@ initramfs: modules test-modules kselftest $(tools) $(samples)
 		ln -s busybox $(tree)/bin/$$applet || exit; \
 	done
 	install qemu/guest/init $(tree)/init
-	for module in $(MODULES)/*.ko $(MODULES)/module/*.ko; do \
+	for module in $(MODULES)/*.ko $(MODULES)/module/*/*.ko; do \
 		objcopy --strip-debug $$module \
 			$(tree)/modules/$${module##*/} || exit; \
 	done
@@ -47,9 +47,13 @@ modules:
 	$(MAKE) -C $(kdir) M=$(MODULES) modules
 
 test-modules: modules
-	mkdir -p $(MODULES)/module
-	$(MAKE) -C $(kdir) M=$(CURDIR)/tests/module MO=$(MODULES)/module \
-		KBUILD_EXTRA_SYMBOLS=$(MODULES)/Module.symvers modules
+	for folder in tests samples; do \
+		mkdir -p $(MODULES)/module/$$folder && \
+		$(MAKE) -C $(kdir) M=$(CURDIR)/$$folder/module \
+			MO=$(MODULES)/module/$$folder \
+			KBUILD_EXTRA_SYMBOLS=$(MODULES)/Module.symvers modules || \
+			exit; \
+	done
 
 kselftest:
 	mkdir -p $(MODULES)/kselftest

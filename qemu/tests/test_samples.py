@@ -63,3 +63,17 @@ def test_the_control_plane_says_who_has_not_adjusted(tmp_path: Path) -> None:
     with snapshot.restore(ids.B) as vm:
         with pytest.raises(CommandFailed, match="1 watchers are outdated"):
             vm.sh("/samples/control")
+
+
+def test_the_module_hears_of_the_clone(tmp_path: Path) -> None:
+    with Machine.boot(Spec(guid=ids.A), "notifier") as machine:
+        modules.load(machine)
+        machine.sh("insmod /modules/notifier.ko")
+        said = machine.wait_for("dmesg", r"notifier: session (\w{16})").group(1)
+        snapshot = machine.snapshot(tmp_path / "snapshot")
+
+    with snapshot.restore(ids.B) as vm:
+        pattern = r"notifier: generation 1\n.*notifier: session (\w{16})"
+        assert vm.wait_for("dmesg", pattern).group(1) != said
+        vm.sh("rmmod notifier")
+        vm.sh("/samples/control")
