@@ -22,3 +22,12 @@ pub(crate) use acpi_device_table;
 pub(crate) fn parameter<T: Copy>(value: impl Borrow<T>) -> T {
     *value.borrow()
 }
+
+/// A full memory barrier, whose kind is an argument since Linux 7.3.
+#[inline(always)]
+pub(crate) fn smp_mb() {
+    #[cfg(LINUX_7_3)]
+    kernel::sync::barrier::smp_mb(kernel::sync::atomic::ordering::Full);
+    #[cfg(not(LINUX_7_3))]
+    kernel::sync::barrier::smp_mb();
+}

@@ -7,10 +7,13 @@
 //!
 //! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
 
-use crate::bindings::{
-    sysgenid_helper_cond_resched,
-    sysgenid_helper_wait_queue_lock,
-    sysgenid_helper_wait_queue_unlock, //
+use crate::{
+    bindings::{
+        sysgenid_helper_cond_resched,
+        sysgenid_helper_wait_queue_lock,
+        sysgenid_helper_wait_queue_unlock, //
+    },
+    compat::smp_mb, //
 };
 use core::{
     ffi::c_void,
@@ -30,10 +33,7 @@ use kernel::{
     },
     fs::File,
     prelude::*,
-    sync::{
-        barrier::smp_mb,
-        LockClassKey, //
-    },
+    sync::LockClassKey,
     time::Jiffies,
     types::Opaque, //
 };
