@@ -45,6 +45,10 @@ metadata:
 .PHONY: modules_install
 modules_install: release = $(file <$(KDIR)/include/config/kernel.release)
 modules_install:
+	@PATH="$$PATH:/sbin" command -v depmod >/dev/null || { \
+		echo "depmod is missing here; as root: apt-get install kmod" >&2; \
+		exit 1; \
+	}
 	@$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) $(unsigned) \
 		modules_install
 	@PATH="$$PATH:/sbin" depmod $(DESTDIR:%=--basedir %) $(release)
