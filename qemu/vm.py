@@ -32,7 +32,7 @@ from qemu.qmp import QMPClient, QMPError
 import splat
 
 CACHE = Path(os.environ.get("SYSGENID_CACHE", "/cache"))
-RELEASE = os.environ.get("SYSGENID_RELEASE") or (CACHE / "kernel/current").resolve().name
+RELEASE = os.environ.get("RELEASE") or (CACHE / "kernel/current").resolve().name
 KERNEL = CACHE / "kernel" / RELEASE / "vmlinuz"
 INITRAMFS = CACHE / "guest" / RELEASE / "initramfs.cpio.gz"
 LOGS = CACHE / "log/guests"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -30,6 +31,14 @@ def doomed(fresh: Callable[[Spec], Machine]) -> Iterator[Machine]:
     machine = fresh(Spec())
     yield machine
     machine.kill()
+
+
+def test_the_guest_runs_the_kernel_that_was_asked_for(guest: Machine) -> None:
+    assert guest.sh("uname -r").strip() == vm.RELEASE
+    show = [sys.executable, "-c", "import vm; print(vm.RELEASE)"]
+    path = os.pathsep.join(sys.path)
+    environment = {**os.environ, "RELEASE": "1.2.3", "PYTHONPATH": path}
+    assert subprocess.check_output(show, env=environment, text=True) == "1.2.3\n"
 
 
 def test_a_command_returns_its_output(guest: Machine) -> None:
