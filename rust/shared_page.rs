@@ -26,7 +26,7 @@ use kernel::{
 
 /// The shared page.
 ///
-/// The kernel only writes it. The atomics are those of `core`, as the readers are programs, outside
+/// Only the kernel writes it. The atomics are those of `core`, as the readers are programs, outside
 /// of the kernel's memory model.
 ///
 /// # Invariants
@@ -73,6 +73,13 @@ impl SharedPage {
         // which this function's callers address the two halves of, the half is valid and aligned;
         // all accesses to it are atomic.
         unsafe { AtomicU64::from_ptr(self.addr.as_ptr().add(offset).cast()) }
+    }
+
+    /// The generation that was stored last.
+    #[inline]
+    pub(crate) fn generation(&self) -> u32 {
+        self.word(offset_of!(sysgenid_page, generation))
+            .load(Ordering::Acquire)
     }
 
     /// Stores the generation.

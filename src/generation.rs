@@ -74,9 +74,8 @@ struct Change {
     frame: Option<FirmwareFrame>,
 }
 
-/// The current generation and how many watchers are outdated, that is tracked and yet to
-/// acknowledge it: one word, so that an acknowledgment counts for the generation that it is of, and
-/// needs no lock.
+/// A generation and how many watchers are outdated, that is tracked and yet to acknowledge it: one
+/// word, so that an acknowledgment counts for the generation that it is of, and needs no lock.
 #[derive(Clone, Copy)]
 struct State(u64);
 
@@ -108,10 +107,11 @@ pub(crate) struct Generation {
     /// pending; the latter is written under `change`.
     #[pin]
     hwid: TrackedHwId,
-    /// A [`State`]. Its generation is written under `change` and `tracked`.
+    /// A [`State`]. Its generation is written under `change` and `tracked`, and is the current one
+    /// for whoever holds either of them.
     state: AtomicU64,
     /// The current generation and the hardware ID that it accounts for, as programs see them.
-    /// Written under `change`.
+    /// Written under `change`, the generation under `tracked` as well.
     page: SharedPage,
     /// Woken by each change.
     #[pin]
@@ -153,9 +153,12 @@ impl Generation {
     }
 
     /// The current generation, as of the last processed change.
+    ///
+    /// The one in the page, which programs look at without a system call: of two words one would
+    /// be behind the other.
     #[inline]
     pub(crate) fn current(&self) -> u32 {
-        self.state().generation()
+        self.page.generation()
     }
 
     /// Whether the hardware ID is not the one that was processed last.
@@ -238,13 +241,14 @@ impl Generation {
     /// This is the only place where the generation changes, and where the order of what others see
     /// of it is decided.
     fn advance(&self, next: u32, hwid: Option<HwId>) {
-        // Nobody can have acknowledged what has not begun.
         let tracked = self.tracked.lock();
+        // First, so that whoever sees the new generation also sees that all are outdated: nobody
+        // can have acknowledged what has not begun.
         self.state
             .store(State::new(next, *tracked).0, Ordering::Release);
+        self.page.set_generation(next);
         drop(tracked);
 
-        self.page.set_generation(next);
         // Last, as it tells those who look without a lock that no change is pending any longer.
         if let Some(hwid) = hwid {
             self.set_hwid(hwid);
