@@ -48,6 +48,20 @@ TEST_F(mmap, shows_the_current_generation)
 	EXPECT_EQ(generation(self->fd), mapped_generation(self->page));
 }
 
+/* A fault costs more than all the rest. */
+TEST_F(mmap, is_filled_when_it_is_made)
+{
+	size_t pages = self->page->flags & SYSGENID_PAGE_HWID ? 2 : 1;
+	unsigned char there[2] = { 0 };
+	void *p = mmap(NULL, pages * self->size, PROT_READ, MAP_SHARED, self->fd, 0);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, RET(mincore(p, pages * self->size, there)));
+	for (size_t i = 0; i < pages; i++)
+		EXPECT_EQ(1, there[i] & 1);
+	EXPECT_EQ(0, munmap(p, pages * self->size));
+}
+
 TEST_F(mmap, follows_every_trigger)
 {
 	for (int i = 0; i < 5; i++) {
