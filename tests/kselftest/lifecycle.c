@@ -11,6 +11,10 @@
 /* What delete_module(2) says of a module in use; rmmod(8) prints EBUSY's text or this one's. */
 #define IN_USE (-EWOULDBLOCK)
 
+#define ROUNDS		10
+/* As many as the driver keeps for its worker. */
+#define PENDING		64
+
 FIXTURE(lifecycle)
 {
 	bool unused;
@@ -187,6 +191,25 @@ TEST_F(lifecycle, device_works_on_after_a_refused_unload)
 	EXPECT_TRUE(acknowledge(fd));
 	EXPECT_TRUE(acknowledge(late));
 	EXPECT_EQ(0, wait_watchers(fd, 0));
+}
+
+TEST_F(lifecycle, uevents_of_all_generations_come_before_the_device_goes)
+{
+	for (int round = 0; round < ROUNDS; round++) {
+		int fd = open_device(O_RDONLY), socket = open_uevents();
+
+		ASSERT_LE(0, fd);
+		ASSERT_LE(0, socket);
+		for (int i = 0; i < PENDING; i++)
+			ASSERT_EQ(0, trigger(fd, 0));
+		close(fd);
+		ASSERT_EQ(0, module_unload());
+		for (int i = 1; i <= PENDING; i++)
+			ASSERT_EQ(i, next_event(socket, 0));
+		EXPECT_EQ(-ENODEV, next_event(socket, 0));
+		close(socket);
+		ASSERT_EQ(0, module_load(""));
+	}
 }
 
 TEST_F(lifecycle, can_be_reloaded_many_times)

@@ -19,12 +19,14 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/netlink.h>
 #include <linux/sysgenid.h>
 
 #include "kselftest_harness.h"
@@ -367,6 +369,55 @@ do {								\
 	ASSERT_EQ(pid_, waitpid(pid_, &status_, 0));		\
 	ASSERT_EQ(0, status_);					\
 } while (0)
+
+/* Hears of all uevents from now on: a socket or -errno. */
+static inline int open_uevents(void)
+{
+	struct sockaddr_nl addr = { .nl_family = AF_NETLINK, .nl_groups = 1 };
+	struct timeval patience = { .tv_sec = PATIENCE_S };
+	int size = 16 << 20;
+	int fd = RET(socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT));
+
+	if (fd < 0 ||
+	    (!setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) &&
+	     !setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) &&
+	     !bind(fd, (struct sockaddr *)&addr, sizeof(addr))))
+		return fd;
+	close(fd);
+	return -errno;
+}
+
+/* The value of a variable of a uevent, or "". */
+static inline const char *uevent_value(const char *event, size_t size, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (const char *line = event; line < event + size; line += strlen(line) + 1)
+		if (!strncmp(line, name, length) && line[length] == '=')
+			return line + length + 1;
+	return "";
+}
+
+/* The generation of the next change of the device, -ENODEV if the device has gone, or -errno. */
+static inline __s64 next_event(int socket, int flags)
+{
+	char event[4096];
+
+	for (;;) {
+		long size = RET(recv(socket, event, sizeof(event) - 1, flags));
+
+		if (size < 0)
+			return size;
+		event[size] = '\0';
+		if (strcmp(uevent_value(event, size, "DEVNAME"), "sysgenid") ||
+		    strcmp(uevent_value(event, size, "SUBSYSTEM"), "misc"))
+			continue;
+		if (!strcmp(uevent_value(event, size, "ACTION"), "change"))
+			return strtoll(uevent_value(event, size, "SYSGENID"), NULL, 10);
+		if (!strcmp(uevent_value(event, size, "ACTION"), "remove"))
+			return -ENODEV;
+	}
+}
 
 static inline long module_unload(void)
 {

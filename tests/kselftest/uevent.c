@@ -4,14 +4,10 @@
  *
  * Needs root and sysgenid.ko loaded; nobody else may trigger.
  */
-#include <linux/netlink.h>
-#include <sys/socket.h>
-
 #include "sysgenid_test.h"
 
 /* More than the driver keeps for its worker. */
 #define MANY		1000
-#define BUFFER_SIZE	(16 << 20)
 
 FIXTURE(uevent)
 {
@@ -22,20 +18,12 @@ FIXTURE(uevent)
 
 FIXTURE_SETUP(uevent)
 {
-	struct sockaddr_nl addr = { .nl_family = AF_NETLINK, .nl_groups = 1 };
-	struct timeval patience = { .tv_sec = PATIENCE_S };
-	int size = BUFFER_SIZE;
-
 	self->fd = open_device(O_RDONLY);
 	ASSERT_LE(0, self->fd);
 	/* What others have triggered may be on its way still. */
 	usleep(WATCH_MS * 1000);
-	self->socket = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
+	self->socket = open_uevents();
 	ASSERT_LE(0, self->socket);
-	ASSERT_EQ(0, setsockopt(self->socket, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)));
-	ASSERT_EQ(0, setsockopt(self->socket, SOL_SOCKET, SO_RCVTIMEO, &patience,
-				sizeof(patience)));
-	ASSERT_EQ(0, RET(bind(self->socket, (struct sockaddr *)&addr, sizeof(addr))));
 	self->before = generation(self->fd);
 	ASSERT_LE(0, self->before);
 }
@@ -44,35 +32,6 @@ FIXTURE_TEARDOWN(uevent)
 {
 	close(self->socket);
 	close(self->fd);
-}
-
-/* The value of a variable of a uevent, or "". */
-static const char *value(const char *event, size_t size, const char *name)
-{
-	size_t length = strlen(name);
-
-	for (const char *line = event; line < event + size; line += strlen(line) + 1)
-		if (!strncmp(line, name, length) && line[length] == '=')
-			return line + length + 1;
-	return "";
-}
-
-/* The generation of the next uevent of the device, or -errno. */
-static __s64 next_event(int socket, int flags)
-{
-	char event[4096];
-
-	for (;;) {
-		long size = RET(recv(socket, event, sizeof(event) - 1, flags));
-
-		if (size < 0)
-			return size;
-		event[size] = '\0';
-		if (!strcmp(value(event, size, "DEVNAME"), "sysgenid") &&
-		    !strcmp(value(event, size, "SUBSYSTEM"), "misc") &&
-		    !strcmp(value(event, size, "ACTION"), "change"))
-			return strtoll(value(event, size, "SYSGENID"), NULL, 10);
-	}
 }
 
 TEST_F(uevent, has_the_generation)
