@@ -6,6 +6,7 @@
  * Needs root and sysgenid.ko loaded with its defaults; nobody else may have
  * the device open.
  */
+#include <linux/aio_abi.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 
@@ -17,6 +18,7 @@
 #define TRIGGERS	500
 #define DESCRIPTORS	10000
 #define WAITERS		100
+#define CROWD		64
 #define TIMEOUT_S	120
 
 FIXTURE(concurrency)
@@ -162,6 +164,39 @@ TEST_F_TIMEOUT(concurrency, no_trigger_is_lost, TIMEOUT_S)
 	EXPECT_EQ(self->before + TRIGGERERS * TRIGGERS, generation(self->ctl));
 }
 
+/* The page is what another view has just shown, or ahead of it. */
+static void *compare_with_the_page(void *arg)
+{
+	int fd = open_device(O_RDONLY);
+	const struct sysgenid_page *page = map_page(fd);
+
+	if (!page)
+		return "mmap";
+	while (!stopped()) {
+		__s64 seen = generation(fd);
+
+		if (mapped_generation(page) < seen)
+			return "page is behind the ioctl";
+		seen = mapped_generation(page);
+		if (generation(fd) < seen)
+			return "ioctl is behind the page";
+	}
+	unmap_page(page);
+	close(fd);
+	return NULL;
+}
+
+TEST_F_TIMEOUT(concurrency, page_and_ioctl_never_disagree, TIMEOUT_S)
+{
+	pthread_t viewers[TRIGGERERS];
+
+	ASSERT_TRUE(start_all(viewers, TRIGGERERS, compare_with_the_page, NULL));
+	for (int i = 0; i < TRIGGERS * 40; i++)
+		ASSERT_EQ(0, trigger(self->ctl, 0));
+	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+	EXPECT_EQ(0, join_all(viewers, TRIGGERERS));
+}
+
 /* The page, the ioctl and read() may each only be ahead of what was seen before. */
 static void *compare_views(void *arg)
 {
@@ -270,6 +305,102 @@ TEST_F_TIMEOUT(concurrency, opening_and_closing_keep_the_count_exact, TIMEOUT_S)
 	EXPECT_EQ(0, outdated_watchers(self->ctl));
 }
 
+static int crowd[CROWD];
+static __u32 crowd_generation;
+static pthread_barrier_t both_ready;
+
+static bool open_crowd(void)
+{
+	for (int i = 0; i < CROWD; i++) {
+		crowd[i] = open_device(O_RDWR);
+		if (crowd[i] < 0)
+			return false;
+	}
+	return true;
+}
+
+static void close_crowd(void)
+{
+	for (int i = 0; i < CROWD; i++)
+		close(crowd[i]);
+}
+
+/* Acknowledges with one descriptor after the other. */
+static void *acknowledge_crowd(void *arg)
+{
+	pthread_barrier_wait(&both_ready);
+	for (int i = 0; i < CROWD; i++) {
+		long ret = write_generation(crowd[i], crowd_generation);
+
+		if (ret != sizeof(__u32) && ret != -EINVAL)
+			return "write";
+	}
+	return NULL;
+}
+
+/* Tracks, or forgets, one descriptor after the other. */
+static void *track_crowd(void *arg)
+{
+	pthread_barrier_wait(&both_ready);
+	for (int i = 0; i < CROWD; i++)
+		if (track(crowd[i], *(bool *)arg))
+			return "track";
+	return NULL;
+}
+
+TEST_F_TIMEOUT(concurrency, acknowledgement_does_not_count_in_the_next_generation, TIMEOUT_S)
+{
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_barrier_init(&both_ready, NULL, 2));
+	ASSERT_TRUE(open_crowd());
+	for (int i = 0; i < ROUNDS * 5; i++) {
+		ASSERT_EQ(0, trigger(self->ctl, 0));
+		crowd_generation = generation(self->ctl);
+		ASSERT_TRUE(start_all(&thread, 1, acknowledge_crowd, NULL));
+		pthread_barrier_wait(&both_ready);
+		ASSERT_EQ(0, trigger(self->ctl, 0));
+		ASSERT_EQ(0, join_all(&thread, 1));
+		ASSERT_EQ(CROWD, outdated_watchers(self->ctl)) {
+			TH_LOG("round %d", i);
+		}
+	}
+	close_crowd();
+	EXPECT_EQ(0, outdated_watchers(self->ctl));
+}
+
+/* Each descriptor is acknowledged while another thread begins, or ends, to track it. */
+static int race_tracking(int ctl, bool begin)
+{
+	pthread_t threads[2];
+	int failed;
+
+	for (int i = 0; i < CROWD; i++)
+		if (track(crowd[i], !begin))
+			return -1;
+	if (trigger(ctl, 0))
+		return -1;
+	crowd_generation = generation(ctl);
+	if (!start_all(&threads[0], 1, acknowledge_crowd, NULL) ||
+	    !start_all(&threads[1], 1, track_crowd, &begin))
+		return -1;
+	failed = join_all(threads, 2);
+	return failed ? -failed : outdated_watchers(ctl);
+}
+
+TEST_F_TIMEOUT(concurrency, acknowledgement_races_with_tracking, TIMEOUT_S)
+{
+	ASSERT_EQ(0, pthread_barrier_init(&both_ready, NULL, 2));
+	ASSERT_TRUE(open_crowd());
+	for (int i = 0; i < ROUNDS * 5; i++) {
+		ASSERT_EQ(0, race_tracking(self->ctl, i % 2)) {
+			TH_LOG("round %d", i);
+		}
+	}
+	close_crowd();
+	EXPECT_EQ(0, outdated_watchers(self->ctl));
+}
+
 TEST_F_TIMEOUT(concurrency, acknowledgement_races_with_the_waiters_sleep, TIMEOUT_S)
 {
 	int fd = open_device(O_RDWR);
@@ -348,6 +479,48 @@ TEST_F_TIMEOUT(concurrency, all_in_a_queue_hear_of_a_change_while_others_come_an
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
 	ASSERT_EQ(0, join_all(threads, TRIGGERERS));
+}
+
+TEST_F(concurrency, those_who_leave_the_queue_as_they_are_woken_all_wake)
+{
+	struct timespec patience = { .tv_sec = PATIENCE_S };
+	static struct io_event events[WAITERS];
+	aio_context_t context = 0;
+
+	ASSERT_EQ(0, RET(syscall(SYS_io_setup, WAITERS, &context)));
+	for (int i = 0; i < WAITERS; i++) {
+		struct iocb poll = {
+			.aio_fildes = open_device(O_RDONLY),
+			.aio_lio_opcode = IOCB_CMD_POLL,
+			.aio_buf = POLLIN,
+		};
+		struct iocb *request = &poll;
+
+		ASSERT_EQ(1, RET(syscall(SYS_io_submit, context, 1, &request)));
+	}
+	ASSERT_EQ(0, trigger(self->ctl, 0));
+	EXPECT_EQ(WAITERS, RET(syscall(SYS_io_getevents, context, WAITERS, WAITERS, events,
+				       &patience)));
+}
+
+/* Each alone in an epoll set of its own, blocked. */
+TEST_F(concurrency, exclusive_waiters_all_wake)
+{
+	static struct epoll_event events[WATCHERS];
+	struct call calls[WATCHERS];
+
+	for (int i = 0; i < WATCHERS; i++) {
+		const long args[6] = {
+			epoll_of(1, EPOLLIN | EPOLLEXCLUSIVE), (long)&events[i], 1, -1,
+		};
+
+		ASSERT_LE(0, args[0]);
+		ASSERT_TRUE(call_start(&calls[i], SYS_epoll_pwait, args));
+		ASSERT_TRUE(call_blocks(&calls[i]));
+	}
+	ASSERT_EQ(0, trigger(self->ctl, 0));
+	for (int i = 0; i < WATCHERS; i++)
+		EXPECT_EQ(1, call_join(&calls[i]));
 }
 
 TEST_F_TIMEOUT(concurrency, ten_thousand_watchers_are_counted, TIMEOUT_S)
