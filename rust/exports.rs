@@ -17,16 +17,16 @@ use kernel::{
     prelude::*, //
 };
 
-/// The counter that the exported functions act on.
+/// The counter that the exported functions act on, if there is one: built into the kernel, the
+/// callers are there even if the initialisation has failed, or is still to come.
 ///
 /// # Safety
 ///
-/// Only for the exported functions: their caller keeps this module, whose initialisation has
-/// succeeded before another one could be linked to it, from being unloaded.
-unsafe fn generation<'a>() -> &'a Generation {
-    // SAFETY: The device is registered from the end of the module's initialisation until it is
-    // unloaded.
-    &unsafe { DEVICE.get() }.generation
+/// Only for the exported functions: their caller keeps this module from being unloaded.
+unsafe fn generation<'a>() -> Option<&'a Generation> {
+    // SAFETY: A registered device stays until the module is unloaded: nothing in its initialisation
+    // fails after that.
+    unsafe { DEVICE.try_get() }.map(|device| &device.generation)
 }
 
 /// # Safety
@@ -40,7 +40,7 @@ unsafe extern "C" fn sysgenid_register_source(source: *mut sysgenid_source) -> c
         let source = unsafe { Source::from_raw(source) };
 
         // SAFETY: This is an exported function.
-        unsafe { generation() }.attach(source)?;
+        unsafe { generation() }.ok_or(ENODEV)?.attach(source)?;
         Ok(0)
     })
 }
@@ -51,7 +51,9 @@ unsafe extern "C" fn sysgenid_register_source(source: *mut sysgenid_source) -> c
 #[no_mangle]
 unsafe extern "C" fn sysgenid_unregister_source(source: *mut sysgenid_source) {
     // SAFETY: This is an exported function.
-    unsafe { generation() }.detach(source);
+    if let Some(generation) = unsafe { generation() } {
+        generation.detach(source);
+    }
 }
 
 /// # Safety
@@ -60,7 +62,9 @@ unsafe extern "C" fn sysgenid_unregister_source(source: *mut sysgenid_source) {
 #[no_mangle]
 unsafe extern "C" fn sysgenid_notify_source(_source: *mut sysgenid_source) {
     // SAFETY: This is an exported function.
-    unsafe { generation() }.notify();
+    if let Some(generation) = unsafe { generation() } {
+        generation.notify();
+    }
 }
 
 /// # Safety
@@ -69,10 +73,12 @@ unsafe extern "C" fn sysgenid_notify_source(_source: *mut sysgenid_source) {
 #[no_mangle]
 unsafe extern "C" fn sysgenid_source_hwid(_source: *mut sysgenid_source, hwid: *mut u8) {
     // SAFETY: This is an exported function.
-    let id = unsafe { generation() }.hwid();
+    if let Some(generation) = unsafe { generation() } {
+        let id = generation.hwid().to_bytes();
 
-    // SAFETY: The caller promises it.
-    unsafe { hwid.cast::<[u8; hwid::SIZE]>().write(id.to_bytes()) };
+        // SAFETY: The caller promises it.
+        unsafe { hwid.cast::<[u8; hwid::SIZE]>().write(id) };
+    }
 }
 
 /// # Safety
@@ -81,5 +87,7 @@ unsafe extern "C" fn sysgenid_source_hwid(_source: *mut sysgenid_source, hwid: *
 #[no_mangle]
 unsafe extern "C" fn sysgenid_bump_generation() {
     // SAFETY: This is an exported function.
-    unsafe { generation() }.bump();
+    if let Some(generation) = unsafe { generation() } {
+        generation.bump();
+    }
 }

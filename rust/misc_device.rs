@@ -146,6 +146,17 @@ impl<T> Registered<T> {
         // SAFETY: The caller promises that there is one.
         unsafe { &*self.0.load(Ordering::Acquire) }
     }
+
+    /// The device, if there is one.
+    ///
+    /// # Safety
+    ///
+    /// If it is registered, it must stay so as long as `'a` lasts.
+    pub(crate) unsafe fn try_get<'a>(&self) -> Option<&'a T> {
+        // SAFETY: The pointer is null or that of a registered device, which the caller promises
+        // to stay.
+        unsafe { self.0.load(Ordering::Acquire).as_ref() }
+    }
 }
 
 /// A page of a mapping.
