@@ -254,7 +254,8 @@ unsafe fn insert_before(next: *mut bindings::list_head, new: *mut bindings::list
         let prev = (*next).prev;
 
         new.write(bindings::list_head { next, prev });
-        (*prev).next = new;
+        // At once, as `is_empty()` reads the head's without the lock.
+        (&raw mut (*prev).next).write_volatile(new);
         (*next).prev = new;
     }
 }
@@ -270,6 +271,7 @@ unsafe fn remove(entry: *mut bindings::list_head) {
         let bindings::list_head { next, prev } = *entry;
 
         (*next).prev = prev;
-        (*prev).next = next;
+        // At once, see `insert_before()`.
+        (&raw mut (*prev).next).write_volatile(next);
     }
 }
