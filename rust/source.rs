@@ -18,8 +18,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// The pointer is valid, with both callbacks set, until the module unregisters the source, which
-/// ends the life of this object.
+/// The pointer is valid, and those callbacks that are set can be called in process context, until
+/// the module unregisters the source, which ends the life of this object.
 pub(crate) struct Source(NonNull<sysgenid_source>);
 
 // SAFETY: A source may be used from any thread; the callbacks are specified so.
