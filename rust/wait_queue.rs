@@ -43,6 +43,10 @@ use kernel::{
 const CHUNK: usize = 8;
 
 /// What a `poll()` that is going to wait queues with.
+///
+/// # Invariants
+///
+/// The table is valid as long as `'a` lasts, and has a function to queue with.
 #[derive(Clone, Copy)]
 pub(crate) struct PollTable<'a>(NonNull<bindings::poll_table>, PhantomData<&'a ()>);
 
@@ -59,15 +63,16 @@ impl PollTable<'_> {
 
         // SAFETY: The caller promises that the table is valid.
         unsafe { table.as_ref() }._qproc?;
+        // INVARIANT: Just checked; the caller promises the rest.
         Some(Self(table, PhantomData))
     }
 }
 
 /// A wait queue.
 ///
-/// All that is in it belongs to somebody who keeps the queue alive: to a task in [`Self::wait`], or
-/// to an open file of the device that the queue is part of.
-#[pin_data]
+/// All that is in it belongs to a task in [`Self::wait`], or to somebody in `poll()`, whom dropping
+/// the queue turns out.
+#[pin_data(PinnedDrop)]
 pub(crate) struct WaitQueue {
     #[pin]
     head: Opaque<bindings::wait_queue_head>,
@@ -99,8 +104,8 @@ impl WaitQueue {
     /// Lets somebody in `poll()` hear of every later wake-up. Call this before looking at what they
     /// wait for.
     pub(crate) fn register(&self, file: &File, table: PollTable<'_>) {
-        // SAFETY: The file and the table are valid; see the description of the type for the life
-        // of the queue.
+        // SAFETY: The file and the table are valid. The queue is pinned, and so is dropped before
+        // its memory is used for something else, which turns out what is registered here.
         unsafe { bindings::poll_wait(file.as_ptr(), self.head.get(), table.0.as_ptr()) };
     }
 
@@ -216,6 +221,18 @@ impl WaitQueue {
         // SAFETY: It was added above.
         unsafe { bindings::remove_wait_queue(self.head.get(), waiter) };
         result
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for WaitQueue {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: The queue is initialised. Whoever is in it for `poll()` leaves it, or is leaving
+        // it under RCU.
+        unsafe {
+            bindings::__wake_up_pollfree(self.head.get());
+            bindings::synchronize_rcu();
+        }
     }
 }
 
