@@ -50,11 +50,14 @@ fn send_change(dev: &Device, variable: &CStr) -> Result {
 
 /// How many uevents may be pending.
 const PENDING: usize = 64;
+// So that the numbers of the ring may wrap.
+const _: () = assert!(PENDING.is_power_of_two());
 
 /// The `change` uevents of a device, one for each generation and in their order, sent by a worker:
 /// nobody who waits for an answer has to wait for them.
 ///
-/// A ring, filled by one at a time and emptied by one at a time.
+/// A ring, filled by one at a time and emptied by one at a time. The atomics are those of `core`: a
+/// trigger takes no longer for its uevent than the few loads and stores.
 #[pin_data]
 struct Queue {
     /// The device, once there is one. Locked by whoever empties the ring.
@@ -85,10 +88,13 @@ impl Queue {
         &self.generations[number as usize % PENDING]
     }
 
-    /// Sends all that is pending. May sleep.
+    /// Sends all that is pending, unless there is no device yet. May sleep.
     #[cold]
     fn empty(&self) {
         let device = self.device.lock();
+        let Some(dev) = &*device else {
+            return;
+        };
 
         loop {
             let number = self.emptied.load(Ordering::Relaxed);
@@ -98,18 +104,16 @@ impl Queue {
             let generation = self.slot(number).load(Ordering::Relaxed);
             self.emptied.store(number.wrapping_add(1), Ordering::SeqCst);
 
-            if let Some(dev) = &*device {
-                let sent = CString::try_from_fmt(fmt!("SYSGENID={generation}"))
-                    .and_then(|variable| send_change(dev, &variable));
-                if let Err(err) = sent {
-                    pr_warn!("no uevent for generation {generation}: {err:?}\n");
-                }
+            let sent = CString::try_from_fmt(fmt!("SYSGENID={generation}"))
+                .and_then(|variable| send_change(dev, &variable));
+            if let Err(err) = sent {
+                pr_warn!("no uevent for generation {generation}: {err:?}\n");
             }
         }
     }
 }
 
-/// The uevents of a device. When this is dropped, all have been sent.
+/// The uevents of a device. When this is dropped, no worker is at them any longer.
 pub(crate) struct Uevents(Arc<Queue>);
 
 impl Uevents {
@@ -131,18 +135,24 @@ impl Uevents {
     pub(crate) fn set_device(&self, dev: Option<&Device>) {
         self.0.empty();
         *self.0.device.lock() = dev.map(Into::into);
+        self.0.empty();
     }
 
     /// Sends the uevent of a generation soon.
     ///
     /// Must be called by one at a time. May sleep: if too many are pending, they are sent here.
+    /// Those of before there is a device are sent once there is one.
     pub(crate) fn send(&self, generation: u32) {
         let queue = &self.0;
-
         let number = queue.filled.load(Ordering::Relaxed);
+        let pending = || number.wrapping_sub(queue.emptied.load(Ordering::Acquire)) as usize;
 
-        if number.wrapping_sub(queue.emptied.load(Ordering::Acquire)) as usize == PENDING {
+        if pending() == PENDING {
             queue.empty();
+            if pending() == PENDING {
+                // There is no device yet that somebody could listen to.
+                return;
+            }
         }
         queue.slot(number).store(generation, Ordering::Relaxed);
         queue.filled.store(number.wrapping_add(1), Ordering::SeqCst);
