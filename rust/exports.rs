@@ -7,8 +7,9 @@ use crate::{
     bindings::sysgenid_source,
     generation::Generation,
     hwid,
+    misc_device::Single,
     source::Source,
-    watcher::DEVICE, //
+    watcher::Device, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -26,7 +27,7 @@ use kernel::{
 unsafe fn generation<'a>() -> Option<&'a Generation> {
     // SAFETY: A registered device stays until the module is unloaded: nothing in its initialisation
     // fails after that.
-    unsafe { DEVICE.try_get() }.map(|device| &device.generation)
+    unsafe { Device::registered().try_get() }.map(|device| &device.generation)
 }
 
 /// # Safety

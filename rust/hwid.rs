@@ -8,6 +8,7 @@ use core::{
     sync::atomic::{
         AtomicPtr,
         AtomicU64,
+        AtomicUsize,
         Ordering, //
     },
 };
@@ -175,14 +176,19 @@ impl Place {
 /// # Invariants
 ///
 /// `live` is `mapped` of one of `kept` or, as long as no source is attached, `processed` itself.
-/// `kept` only grows.
+/// `kept` only grows. `frame` is that of a [`FirmwareFrame`], if it is one.
 #[pin_data]
 pub(crate) struct TrackedHwId {
     live: AtomicPtr<u64>,
     processed: [AtomicU64; 2],
+    /// The number of the latest frame with an ID that may be seen, or `NO_FRAME`.
+    frame: AtomicUsize,
     #[pin]
     kept: Mutex<KVec<Place>>,
 }
+
+/// No page has this number.
+const NO_FRAME: usize = usize::MAX;
 
 impl TrackedHwId {
     /// No source yet.
@@ -192,15 +198,16 @@ impl TrackedHwId {
             processed: [const { AtomicU64::new(0) }; 2],
             // SAFETY: `this` is the place that is being initialised, and stays.
             live: AtomicPtr::new(unsafe { &raw mut (*this.as_ptr()).processed }.cast()),
+            frame: AtomicUsize::new(NO_FRAME),
             kept <- new_mutex!(KVec::new()),
         })
     }
 
     /// Follows the ID at physical address `paddr` from now on.
     ///
-    /// Returns the frame that holds it, if processes may see that. `EINVAL` for address 0 or one
+    /// Returns whether processes may see the frame that holds it. `EINVAL` for address 0 or one
     /// that is not aligned to 8 bytes, `ENOMEM` if it cannot be mapped. May sleep.
-    pub(crate) fn attach(&self, paddr: u64) -> Result<Option<FirmwareFrame>> {
+    pub(crate) fn attach(&self, paddr: u64) -> Result<bool> {
         let mut kept = self.kept.lock();
 
         let index = match kept.iter().position(|place| place.paddr == paddr) {
@@ -214,7 +221,20 @@ impl TrackedHwId {
 
         // INVARIANT: This is one of `kept`.
         self.live.store(place.mapped.0.as_ptr(), Ordering::Release);
-        Ok(place.frame)
+        if let Some(FirmwareFrame(frame)) = place.frame {
+            self.frame.store(frame, Ordering::Release);
+        }
+        Ok(place.frame.is_some())
+    }
+
+    /// The frame of the latest source which had one that processes may see. Stays when the source
+    /// goes, so that mappings stay readable.
+    pub(crate) fn frame(&self) -> Option<FirmwareFrame> {
+        match self.frame.load(Ordering::Acquire) {
+            NO_FRAME => None,
+            // INVARIANT: By the type invariant.
+            frame => Some(FirmwareFrame(frame)),
+        }
     }
 
     /// Follows no ID any longer.

@@ -61,12 +61,9 @@ use kernel::{
 /// What a misc device does, and what all its open files share.
 ///
 /// All methods are called in process context and may sleep.
-pub(crate) trait Operations: Sized + Send + Sync + 'static {
+pub(crate) trait Operations: Single + Send + Sync + 'static {
     /// The attributes of the device in sysfs.
     const ATTRIBUTES: &'static [AttributeInfo<Self>];
-
-    /// Where an open file finds the device: always the same, as there is one device of each type.
-    fn registered() -> &'static Registered<Self>;
 
     /// A file is being opened. Returns its [`OpenFile::word`].
     fn open(&self, file: &File) -> Result<u64>;
@@ -104,6 +101,11 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
 ///
 /// What it has of its own is one word, in place of `private_data`: opening takes no memory beyond
 /// the `struct file`.
+///
+/// # Invariants
+///
+/// The file is one of a `MiscDevice`, and at least being opened. Its `private_data` is only used by
+/// [`Self::word`].
 #[derive(Clone, Copy)]
 pub(crate) struct OpenFile<'a>(&'a File);
 
@@ -117,15 +119,42 @@ impl<'a> OpenFile<'a> {
     /// The word that [`Operations::open`] has returned, to be changed at will.
     #[inline]
     pub(crate) fn word(self) -> &'a AtomicU64 {
-        // SAFETY: An `OpenFile` is only made of a file of a `MiscDevice` that is open, as long as
-        // `'a` lasts. Then `private_data`, which has the size and the alignment of the word, is
-        // only used here, so that all accesses are atomic.
+        // SAFETY: The file is valid as long as `'a` lasts. By the type invariant its
+        // `private_data`, which has the size and the alignment of the word, is only used here, so
+        // that all accesses are atomic.
         unsafe { AtomicU64::from_ptr((&raw mut (*self.0.as_ptr()).private_data).cast()) }
     }
 }
 
 // Kconfig asks for 64 bits.
 const _: () = assert!(size_of::<*mut c_void>() == size_of::<AtomicU64>());
+
+/// Types of which one device can be registered, where its open files find it.
+///
+/// # Safety
+///
+/// What [`Self::registered`] returns must always be the same, and nobody else's.
+pub(crate) unsafe trait Single: Sized {
+    /// Where the device is, once it is registered.
+    fn registered() -> &'static Registered<Self>;
+}
+
+/// Lets one device of a type be registered.
+macro_rules! single_device {
+    ($type:ty) => {
+        // SAFETY: The static is this function's own.
+        unsafe impl $crate::misc_device::Single for $type {
+            #[inline]
+            fn registered() -> &'static $crate::misc_device::Registered<Self> {
+                static REGISTERED: $crate::misc_device::Registered<$type> =
+                    $crate::misc_device::Registered::none();
+
+                &REGISTERED
+            }
+        }
+    };
+}
+pub(crate) use single_device;
 
 /// Null or a registered device.
 pub(crate) struct Registered<T>(AtomicPtr<T>);
@@ -293,8 +322,11 @@ impl<T: Operations> Vtable<T> {
     #[inline]
     unsafe fn borrow<'a>(file: *mut bindings::file) -> (&'a T, OpenFile<'a>) {
         // SAFETY: The device cannot be deregistered as long as a file is open, as the owner of the
-        // operations, this module, cannot be unloaded. The file is open during `'a`, and a file
-        // operation runs outside of any `fdget_pos()` section that could be left early.
+        // operations, this module, cannot be unloaded. The file is open during `'a`. Whoever calls
+        // its operations at the same time without `f_pos_lock` does so because it is a stream,
+        // which has no position that could be used at the same time.
+        //
+        // INVARIANT: `open()` has taken `private_data` over.
         unsafe { (T::registered().get(), OpenFile(File::from_raw_file(file))) }
     }
 
@@ -313,7 +345,9 @@ impl<T: Operations> Vtable<T> {
             let file = unsafe { File::from_raw_file(file) };
             let word = device.open(file)?;
 
-            // Nobody else has a file that is being opened.
+            // `misc_open()` needs what it has stored there no longer.
+            //
+            // INVARIANT: Nobody else has a file that is being opened.
             OpenFile(file).word().store(word, Ordering::Relaxed);
             Ok(0)
         })

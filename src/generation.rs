@@ -10,7 +10,6 @@ use crate::{
         EPOLLRDNORM, //
     },
     hwid::{
-        FirmwareFrame,
         HwId,
         TrackedHwId, //
     },
@@ -33,7 +32,6 @@ use core::{
     },
 };
 use kernel::{
-    c_str,
     device::Device,
     fs::File,
     new_mutex,
@@ -69,17 +67,14 @@ struct Change {
     source: Option<Source>,
     /// Whether `page` holds a hardware ID, because there was a source at some time.
     has_hwid: bool,
-    /// What page 1 of mappings shows: that of the latest source which had such a page. Stays when
-    /// the source goes, so that mappings stay readable.
-    frame: Option<FirmwareFrame>,
 }
 
 /// A generation and how many watchers are outdated, that is tracked and yet to acknowledge it: one
 /// word, so that an acknowledgment counts for the generation that it is of, and needs no lock.
 #[derive(Clone, Copy)]
-struct State(u64);
+struct Count(u64);
 
-impl State {
+impl Count {
     fn new(generation: u32, outdated: u32) -> Self {
         Self(u64::from(outdated) << 32 | u64::from(generation))
     }
@@ -107,9 +102,9 @@ pub(crate) struct Generation {
     /// pending; the latter is written under `change`.
     #[pin]
     hwid: TrackedHwId,
-    /// A [`State`]. Its generation is written under `change` and `tracked`, and is the current one
+    /// A [`Count`]. Its generation is written under `change` and `tracked`, and is the current one
     /// for whoever holds either of them.
-    state: AtomicU64,
+    count: AtomicU64,
     /// The current generation and the hardware ID that it accounts for, as programs see them.
     /// Written under `change`, the generation under `tracked` as well.
     page: SharedPage,
@@ -133,14 +128,14 @@ impl Generation {
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             hwid <- TrackedHwId::new(),
-            state: AtomicU64::new(State::new(0, 0).0),
+            count: AtomicU64::new(Count::new(0, 0).0),
             page: SharedPage::new()?,
             changed <- WaitQueue::new(
                 EPOLLIN | EPOLLRDNORM,
-                c_str!("sysgenid_changed"),
+                c"sysgenid_changed",
                 static_lock_class!(),
             ),
-            settled <- WaitQueue::new(0, c_str!("sysgenid_settled"), static_lock_class!()),
+            settled <- WaitQueue::new(0, c"sysgenid_settled", static_lock_class!()),
             tracked <- new_spinlock!(0, "sysgenid_tracked"),
             change <- new_mutex!(Change::default(), "sysgenid_change"),
             uevents: Uevents::new()?,
@@ -148,8 +143,8 @@ impl Generation {
     }
 
     #[inline]
-    fn state(&self) -> State {
-        State(self.state.load(Ordering::Acquire))
+    fn count(&self) -> Count {
+        Count(self.count.load(Ordering::Acquire))
     }
 
     /// The current generation, as of the last processed change.
@@ -241,13 +236,15 @@ impl Generation {
     /// This is the only place where the generation changes, and where the order of what others see
     /// of it is decided.
     fn advance(&self, next: u32, hwid: Option<HwId>) {
-        let tracked = self.tracked.lock();
-        // First, so that whoever sees the new generation also sees that all are outdated: nobody
-        // can have acknowledged what has not begun.
-        self.state
-            .store(State::new(next, *tracked).0, Ordering::Release);
-        self.page.set_generation(next);
-        drop(tracked);
+        // At its end the counter stays, and with it who has acknowledged.
+        if next != self.current() {
+            let tracked = self.tracked.lock();
+            // First, so that whoever sees the new generation also sees that all are outdated:
+            // nobody can have acknowledged what has not begun.
+            self.count
+                .store(Count::new(next, *tracked).0, Ordering::Release);
+            self.page.set_generation(next);
+        }
 
         // Last, as it tells those who look without a lock that no change is pending any longer.
         if let Some(hwid) = hwid {
@@ -298,7 +295,7 @@ impl Generation {
             }
 
             let paddr = source.paddr();
-            let frame = self.hwid.attach(paddr)?;
+            let has_page = self.hwid.attach(paddr)?;
 
             if let Some(hwid) = self.hwid.read_stable() {
                 source.mix(hwid);
@@ -307,8 +304,7 @@ impl Generation {
                     change.has_hwid = true;
                 }
             }
-            if frame.is_some() {
-                change.frame = frame;
+            if has_page {
                 self.page
                     .set_hwid_offset(Some((paddr % PAGE_SIZE as u64) as u32));
             }
@@ -368,7 +364,7 @@ impl Generation {
             }
             // Before anybody can count it as not outdated any longer.
             if state.acknowledged() != generation && !is_counted {
-                self.state.fetch_add(State::new(0, 1).0, Ordering::Relaxed);
+                self.count.fetch_add(Count::new(0, 1).0, Ordering::Relaxed);
                 is_counted = true;
             }
             if watcher.replace(state, state.with_tracked(true)) {
@@ -412,16 +408,16 @@ impl Generation {
     /// whether that was the last one, for which those who wait have to be woken.
     #[inline]
     fn uncount(&self, generation: u32) -> bool {
-        let mut state = self.state();
+        let mut count = self.count();
 
-        while state.generation() == generation {
-            let next = State::new(generation, state.outdated() - 1);
+        while count.generation() == generation {
+            let next = Count::new(generation, count.outdated() - 1);
             match self
-                .state
-                .compare_exchange(state.0, next.0, Ordering::AcqRel, Ordering::Acquire)
+                .count
+                .compare_exchange(count.0, next.0, Ordering::AcqRel, Ordering::Acquire)
             {
                 Ok(_) => return next.outdated() == 0,
-                Err(now) => state = State(now),
+                Err(now) => count = Count(now),
             }
         }
         false
@@ -456,7 +452,15 @@ impl Generation {
     /// The number of outdated watchers.
     #[inline]
     pub(crate) fn outdated(&self) -> u32 {
-        self.state().outdated()
+        self.count().outdated()
+    }
+
+    /// Whether no watcher is outdated in the generation that a descriptor has acknowledged.
+    #[inline]
+    pub(crate) fn is_settled(&self, watcher: Watcher<'_>) -> bool {
+        let count = self.count();
+
+        count.outdated() == 0 && count.generation() == watcher.state().acknowledged()
     }
 
     /// The number of watchers.
@@ -492,7 +496,7 @@ impl Generation {
             if watcher.is_outdated(self) {
                 return ControlFlow::Break(Settled::Interrupted);
             }
-            if self.outdated() == 0 {
+            if self.is_settled(watcher) {
                 return ControlFlow::Break(Settled::Yes);
             }
             match left() {
@@ -524,11 +528,11 @@ impl Generation {
         self.page.has_hwid_offset()
     }
 
-    /// What page number `offset` of a mapping shows. May sleep.
+    /// What page number `offset` of a mapping shows.
     pub(crate) fn frame(&self, offset: usize) -> Option<Frame<'_>> {
         match offset {
             0 => Some(Frame::Page(self.page.page())),
-            1 => self.change.lock().frame.map(Frame::Firmware),
+            1 => self.hwid.frame().map(Frame::Firmware),
             _ => None,
         }
     }

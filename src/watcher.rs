@@ -20,10 +20,10 @@ use crate::{
         Settled, //
     },
     misc_device::{
+        single_device,
         Frame,
         OpenFile,
-        Operations,
-        Registered, //
+        Operations, //
     },
     sysfs::AttributeInfo,
     uaccess::{
@@ -170,8 +170,7 @@ pub(crate) struct Device {
     track: Track,
 }
 
-/// The one device.
-pub(crate) static DEVICE: Registered<Device> = Registered::none();
+single_device!(Device);
 
 impl Device {
     /// A device at generation 0. May sleep.
@@ -238,10 +237,7 @@ impl Device {
     /// `SYSGENID_WAIT_WATCHERS`
     #[inline]
     fn wait_watchers(&self, watcher: Watcher<'_>, timeout_ms: usize) -> Result<isize> {
-        if watcher.is_outdated(&self.generation) {
-            return Err(EINTR);
-        }
-        if self.generation.outdated() == 0 {
+        if self.generation.is_settled(watcher) {
             return Ok(0);
         }
         self.wait_watchers_slowly(watcher, timeout_ms)
@@ -307,11 +303,6 @@ impl Operations for Device {
             show: |device, f| writeln!(f, "{}", device.refreshed().outdated()),
         },
     ];
-
-    #[inline]
-    fn registered() -> &'static Registered<Self> {
-        &DEVICE
-    }
 
     fn open(&self, file: &File) -> Result<u64> {
         let is_writable = matches!(file.flags() & O_ACCMODE, O_WRONLY | O_RDWR);
