@@ -42,8 +42,11 @@ pub(crate) fn mix(bytes: &[u8]) {
 ///
 /// # Invariants
 ///
-/// The file is an open one of the random device, which has `unlocked_ioctl`.
-pub(crate) struct Reseeder(NonNull<bindings::file>);
+/// `file` is an open one of the random device, which has `unlocked_ioctl`.
+pub(crate) struct Reseeder {
+    file: NonNull<bindings::file>,
+    tells: bool,
+}
 
 // SAFETY: A `struct file` may be used and put by any thread.
 unsafe impl Send for Reseeder {}
@@ -52,7 +55,11 @@ unsafe impl Sync for Reseeder {}
 
 impl Reseeder {
     /// Opens the random device. May sleep.
-    pub(crate) fn new() -> Result<Self> {
+    ///
+    /// `tells`: whether a reseed also tells the RNG's subscribers of the clone, where it can. Not
+    /// for somebody who is such a subscriber: the chain would be locked twice, which hangs if
+    /// somebody waits to subscribe in between.
+    pub(crate) fn new(tells: bool) -> Result<Self> {
         // `anon_inode_getfile()` wants operations; no operation of this file is ever called.
         static NO_OPERATIONS: Operations = Operations(pin_init::zeroed());
 
@@ -113,7 +120,10 @@ impl Reseeder {
         }
 
         // INVARIANT: Open, and `unlocked_ioctl` is there.
-        Ok(Self(NonNull::new(file).ok_or(ENXIO)?))
+        Ok(Self {
+            file: NonNull::new(file).ok_or(ENXIO)?,
+            tells,
+        })
     }
 
     /// Mixes what is unique to a clone into the RNG, with no credit, and reseeds it at once.
@@ -121,14 +131,16 @@ impl Reseeder {
     /// When this returns `Ok`, no output of the RNG is that of another clone any longer. `ENODATA`
     /// if the RNG has never been seeded, and so has no output to protect. May sleep.
     pub(crate) fn reseed(&self, unique: &[u8]) -> Result {
+        let (addr, len) = (unique.as_ptr().cast(), unique.len());
+
         // SAFETY: The pointer and the length are those of a slice.
-        if unsafe { sysgenid_helper_add_vmfork_randomness(unique.as_ptr().cast(), unique.len()) } {
+        if self.tells && unsafe { sysgenid_helper_add_vmfork_randomness(addr, len) } {
             return Ok(());
         }
 
         mix(unique);
 
-        let file = self.0.as_ptr();
+        let file = self.file.as_ptr();
         // SAFETY: By the type invariant.
         let Some(ioctl) = (unsafe { (*(*file).f_op).unlocked_ioctl }) else {
             return Err(ENXIO);
@@ -151,7 +163,7 @@ impl Reseeder {
 impl Drop for Reseeder {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the file is valid, and the reference is ours.
-        unsafe { bindings::fput(self.0.as_ptr()) };
+        unsafe { bindings::fput(self.file.as_ptr()) };
     }
 }
 

@@ -132,14 +132,15 @@ struct Attached {
 
 /// Makes the ID of a device the source of the counter, not yet notified of anything.
 ///
-/// The messages name the device themselves, as its driver may be another one.
-fn attach(dev: &Device, handle: Handle) -> Result<Attached> {
+/// The messages name the device themselves, as its driver may be another one. `is_own`: whether it
+/// is this one, and so the one that tells the RNG's subscribers.
+fn attach(dev: &Device, handle: Handle, is_own: bool) -> Result<Attached> {
     let name = dev.name();
     let paddr = firmware::hwid_address(handle).map_err(|bad| {
         pr_err!("{name}: ADDR {bad}\n");
         ENODEV
     })?;
-    let reseeder = Reseeder::new().inspect_err(|err| {
+    let reseeder = Reseeder::new(is_own).inspect_err(|err| {
         pr_err!("{name}: cannot open the random device: {err:?}\n");
     })?;
 
@@ -172,7 +173,7 @@ struct VmGenId {
 impl VmGenId {
     fn bind(dev: &Device) -> Result<Self> {
         let handle = Handle::of(dev).ok_or(ENODEV)?;
-        let attached = attach(dev, handle)?;
+        let attached = attach(dev, handle, true)?;
         let source = attached.source.clone();
         let handler = NotifyHandler::install(handle, source).map_err(|status| {
             pr_err!(
@@ -223,7 +224,7 @@ struct Observer {
 impl Observer {
     fn attach(dev: &Device) -> Result<Self> {
         let handle = Handle::of(dev).ok_or(ENODEV)?;
-        let attached = attach(dev, handle)?;
+        let attached = attach(dev, handle, false)?;
         let notifier = VmForkNotifier::new(attached.source.clone());
         let notifier = KBox::pin_init(notifier, GFP_KERNEL).inspect_err(|err| {
             pr_err!("{}: cannot hear of forks: {err:?}\n", dev.name());

@@ -230,6 +230,21 @@ def test_the_kernels_own_subscribers_are_told_where_it_can_be_done(
         assert told == {"calls": "1", "id": uuid.UUID(ids.B).bytes_le.hex()}
 
 
+def test_the_kernels_own_subscribers_are_not_told_by_an_observer(
+    booted: Booted, tmp_path: Path
+) -> None:
+    """The kernel's driver does that, and calls the observer while it is at it."""
+    with booted.guest(Spec(guid=ids.A), "vmfork-observer") as vm:
+        vm.sh("insmod /modules/vmfork_export.ko")
+        modules.load(vm)
+        vm.sh("insmod /modules/sysgenid_subscriber.ko")
+        snapshot = vm.snapshot(tmp_path / "snapshot")
+    with snapshot.restore(ids.B) as vm:
+        assert modules.status(vm).generation == 1
+        vm.wait_for(f"cat {SUBSCRIBER}/forks", "^1$")
+        assert seen(vm, "vmfork_export")["calls"] == "0"
+
+
 TRIGGER = "/sys/bus/acpi/devices/TEST0002:00/status"
 NOTIFICATIONS = 1000
 
