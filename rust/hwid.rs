@@ -253,15 +253,11 @@ impl TrackedHwId {
     /// If it is, whoever asks sees all that was stored before [`Self::set_processed`].
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
-        let HwId(live) = Self::load(self.live.load(Ordering::Acquire));
-
-        // Not one after the other, which would be a jump more.
-        (live[0] ^ self.processed[0].load(Ordering::Acquire))
-            | (live[1] ^ self.processed[1].load(Ordering::Acquire))
-            != 0
+        Self::load(self.live.load(Ordering::Acquire)) != self.processed()
     }
 
     /// The processed ID.
+    #[inline]
     pub(crate) fn processed(&self) -> HwId {
         HwId([
             self.processed[0].load(Ordering::Acquire),
