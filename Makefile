@@ -30,7 +30,7 @@ unsigned := $(if $(in_cache),CONFIG_MODULE_SIG_ALL=)
 .PHONY: modules
 modules: | metadata
 ifneq ($(in_cache),)
-	@qemu/enter $(notdir $(MAKE)) -C $(KDIR:$(CACHE)/%=/cache/%) M=/src modules
+	@qemu/buildroot/enter $(notdir $(MAKE)) -C $(KDIR:$(CACHE)/%=/cache/%) M=/src modules
 else
 	@$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 endif
@@ -65,39 +65,39 @@ install: modules_install
 .PHONY: kdir
 kdir: release = $(or $(RELEASE),$(running))
 kdir:
-	@qemu/setup kernel $(release)
+	@qemu/buildroot/setup kernel $(release)
 	@echo "make modules KDIR=$(CACHE)/kernel/$(release)/build"
 
 # --- Virtual machines
 
 .PHONY: run
 run: guest
-	@qemu/enter qemu/demo.py
+	@qemu/buildroot/enter qemu/machine/demo.py
 
 .PHONY: test
 test: guest
-	@qemu/enter env --chdir=qemu/tests pytest -p no:cacheprovider $(T)
+	@qemu/buildroot/enter env --chdir=qemu/tests pytest -p no:cacheprovider $(T)
 
 PAIRS	?= 10
 
 .PHONY: clones
 clones: guest
-	@qemu/enter qemu/clones.py $(PAIRS)
+	@qemu/buildroot/enter qemu/machine/clones.py $(PAIRS)
 
 RESTORES ?= 20
 
 .PHONY: bench
 bench: guest
-	@qemu/enter qemu/bench.py $(RESTORES)
+	@qemu/buildroot/enter qemu/machine/bench.py $(RESTORES)
 	@echo "The same as CSV: $(CACHE)/bench.csv"
 
 .PHONY: shell
 shell: guest
-	@qemu/enter qemu/shell.py
+	@qemu/buildroot/enter qemu/machine/shell.py
 
 .PHONY: guest
 guest:
-	@qemu/setup guest $(RELEASE)
+	@qemu/buildroot/setup guest $(RELEASE)
 
 # --- The clone itself
 
@@ -106,8 +106,8 @@ files := git -c safe.directory=$(CURDIR) ls-files --others
 
 .PHONY: check
 check:
-	@qemu/setup kernel $(RELEASE)
-	@$(files) --cached --exclude-standard | qemu/enter .ci/check
+	@qemu/buildroot/setup kernel $(RELEASE)
+	@$(files) --cached --exclude-standard | qemu/buildroot/enter .ci/check
 
 # Files that git ignores; a cache in the clone is one of them.
 .PHONY: clean
@@ -118,7 +118,7 @@ clean:
 
 .PHONY: distclean
 distclean: clean
-	@[ ! -e $(CACHE) ] || qemu/ns rm -rf --one-file-system \
+	@[ ! -e $(CACHE) ] || qemu/buildroot/ns rm -rf --one-file-system \
 		$(addprefix $(CACHE)/,accelerator kernel log pycache root \
 			lock root.lock)
 	@[ ! -e $(CACHE) ] || rmdir --ignore-fail-on-non-empty $(CACHE)

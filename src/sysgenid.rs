@@ -18,41 +18,45 @@ use kernel::{
     InPlaceModule, //
 };
 
+#[path = "sysgenid/device.rs"]
+mod device;
+#[path = "sysgenid/generation.rs"]
 mod generation;
-mod watcher;
 
-#[path = "../rust/bindings.rs"]
+#[path = "../rust/bindings/bindings.rs"]
 mod bindings;
-#[path = "../rust/capability.rs"]
-mod capability;
-#[path = "../rust/compat.rs"]
+#[path = "../rust/bindings/compat.rs"]
 mod compat;
-#[path = "../rust/exports.rs"]
-mod exports;
-#[path = "../rust/hwid.rs"]
-mod hwid;
-#[path = "../rust/misc_device.rs"]
+
+#[path = "../rust/kernel/capability.rs"]
+mod capability;
+#[path = "../rust/kernel/misc_device.rs"]
 mod misc_device;
-#[path = "../rust/shared_page.rs"]
-mod shared_page;
-#[path = "../rust/source.rs"]
-mod source;
-#[path = "../rust/subscribers.rs"]
-mod subscribers;
-#[path = "../rust/sysfs.rs"]
+#[path = "../rust/kernel/sysfs.rs"]
 mod sysfs;
-#[path = "../rust/uaccess.rs"]
+#[path = "../rust/kernel/uaccess.rs"]
 mod uaccess;
-#[path = "../rust/uevent.rs"]
-mod uevent;
-#[path = "../rust/wait_queue.rs"]
+#[path = "../rust/kernel/wait_queue.rs"]
 mod wait_queue;
 
-use misc_device::MiscDevice;
-use watcher::{
+#[path = "../rust/sysgenid/attached_source.rs"]
+mod attached_source;
+#[path = "../rust/sysgenid/exports.rs"]
+mod exports;
+#[path = "../rust/sysgenid/hwid.rs"]
+mod hwid;
+#[path = "../rust/sysgenid/notifiers.rs"]
+mod notifiers;
+#[path = "../rust/sysgenid/shared_page.rs"]
+mod shared_page;
+#[path = "../rust/sysgenid/uevents.rs"]
+mod uevents;
+
+use device::{
     Device,
     Track, //
 };
+use misc_device::MiscDevice;
 
 module! {
     type: SysGenId,

@@ -32,29 +32,33 @@ use kernel::{
     ModuleMetadata, //
 };
 
+#[path = "vmgenid/firmware.rs"]
 mod firmware;
+#[path = "vmgenid/guid.rs"]
 mod guid;
 
-#[path = "../rust/acpi.rs"]
-mod acpi;
-#[path = "../rust/bindings.rs"]
+#[path = "../rust/bindings/bindings.rs"]
 mod bindings;
-#[path = "../rust/compat.rs"]
+#[path = "../rust/bindings/compat.rs"]
 mod compat;
-#[path = "../rust/device_attributes.rs"]
+
+#[path = "../rust/kernel/acpi.rs"]
+mod acpi;
+#[path = "../rust/kernel/device_attributes.rs"]
 mod device_attributes;
-#[path = "../rust/notify.rs"]
+#[path = "../rust/kernel/notify.rs"]
 mod notify;
-#[path = "../rust/platform.rs"]
+#[path = "../rust/kernel/platform.rs"]
 mod platform;
-#[path = "../rust/rng.rs"]
+#[path = "../rust/kernel/rng.rs"]
 mod rng;
-#[path = "../rust/source_registration.rs"]
-mod source_registration;
-#[path = "../rust/sysfs.rs"]
+#[path = "../rust/kernel/sysfs.rs"]
 mod sysfs;
-#[path = "../rust/vmfork.rs"]
+#[path = "../rust/kernel/vmfork.rs"]
 mod vmfork;
+
+#[path = "../rust/sysgenid/source_registration.rs"]
+mod source_registration;
 
 use acpi::{
     Handle,

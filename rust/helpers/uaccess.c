@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Helpers for rust/uaccess.rs. */
+/* Helpers for rust/kernel/uaccess.rs. */
 
 #include <linux/uaccess.h>
 

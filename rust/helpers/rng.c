@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Helpers for rust/rng.rs. */
+/* Helpers for rust/kernel/rng.rs. */
 
 #include <linux/cred.h>
 #include <linux/random.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Helpers for rust/acpi.rs. */
+/* Helpers for rust/kernel/acpi.rs. */
 
 #include <linux/acpi.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The symbols that sysgenid.ko exports. Their code is in rust/exports.rs. */
+/* The symbols that sysgenid.ko exports. Their code is in rust/sysgenid/exports.rs. */
 
 #include <linux/export.h>
 #include <linux/sysgenid.h>

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The chain of those in the kernel who want to hear of each new generation.
- * In C for the static initialiser alone; rust/subscribers.rs calls the chain.
+ * In C for the static initialiser alone; rust/sysgenid/notifiers.rs calls the chain.
  */
 
 #include <linux/export.h>
 #include <linux/notifier.h>
 #include <linux/sysgenid.h>
 
-#include "helpers.h"
+#include "../helpers/helpers.h"
 
 static BLOCKING_NOTIFIER_HEAD(sysgenid_chain);
 

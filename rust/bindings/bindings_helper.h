@@ -12,7 +12,7 @@
 #include <linux/poll.h>
 #include <linux/random.h>
 
-#include "helpers.h"
+#include "../helpers/helpers.h"
 
 /* Function-like macros; bindgen only sees their values like this. */
 const u32 RUST_CONST_HELPER_SYSGENID_SET_WATCHER_TRACKING = SYSGENID_SET_WATCHER_TRACKING;

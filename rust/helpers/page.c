@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Helpers for rust/shared_page.rs. */
+/* Helpers for rust/sysgenid/shared_page.rs. */
 
 #include <linux/mm.h>
 

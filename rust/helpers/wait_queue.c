@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Helpers for rust/wait_queue.rs. */
+/* Helpers for rust/kernel/wait_queue.rs. */
 
 #include <linux/sched.h>
 #include <linux/wait.h>

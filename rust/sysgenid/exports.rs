@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The functions that `sysgenid.ko` exports. Their contracts are in `include/linux/sysgenid.h`,
-//! their `EXPORT_SYMBOL_GPL()` in `rust/exports.c`.
+//! their `EXPORT_SYMBOL_GPL()` in `rust/sysgenid/exports.c`.
 
 use crate::{
+    attached_source::Source,
     bindings::sysgenid_source,
+    device::Device, //
     generation::Generation,
     hwid,
     misc_device::Single,
-    source::Source,
-    watcher::Device, //
 };
 use core::ptr::NonNull;
 use kernel::{

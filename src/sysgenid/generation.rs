@@ -4,25 +4,25 @@
 //! place where it changes, [`Generation::advance`].
 
 use crate::{
+    attached_source::Source,
     bindings::{
         sysgenid_source,
         EPOLLIN,
         EPOLLRDNORM, //
     },
+    device::Watcher, //
     hwid::{
         HwId,
         TrackedHwId, //
     },
     misc_device::Frame,
+    notifiers,
     shared_page::SharedPage,
-    source::Source,
-    subscribers,
-    uevent::Uevents,
+    uevents::Uevents,
     wait_queue::{
         PollTable,
         WaitQueue, //
     },
-    watcher::Watcher, //
 };
 use core::{
     ops::ControlFlow,
@@ -253,7 +253,7 @@ impl Generation {
 
         WaitQueue::wake_all_of([&self.changed, &self.settled]);
 
-        subscribers::call(next);
+        notifiers::call(next);
         self.uevents.send(next);
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What bindgen makes of `rust/bindings_helper.h`: the UAPI, the in-kernel interface, the C helpers
-//! and a few constants that the `kernel` crate's own bindings lack.
+//! What bindgen makes of `rust/bindings/bindings_helper.h`: the UAPI, the in-kernel interface, the
+//! C helpers and a few constants that the `kernel` crate's own bindings lack.
 //!
 //! Types of the kernel are those of the `kernel` crate.
 
@@ -28,7 +28,10 @@ mod generated {
         ffi, //
     };
 
-    include!(concat!(env!("SYSGENID_OBJ"), "/rust/bindings_generated.rs"));
+    include!(concat!(
+        env!("SYSGENID_OBJ"),
+        "/rust/bindings/bindings_generated.rs"
+    ));
 }
 
 pub(crate) use generated::*;
