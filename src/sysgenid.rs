@@ -5,9 +5,11 @@
 //! `/dev/sysgenid` is a generation counter that applications read, poll, acknowledge and map, and
 //! with which control planes wait until everybody has reacted. This file only wires the parts:
 //!
-//! - `generation.rs`: the counter and the one place where it changes,
-//! - `watcher.rs`: the system calls of an open descriptor,
-//! - `../rust/`: what the `kernel` crate lacks for them, with all the unsafe code.
+//! - `sysgenid/device.rs`: the device and its system calls,
+//! - `sysgenid/generation.rs`: the counter and the one place where it changes,
+//! - `sysgenid/descriptor.rs`: what an open file has acknowledged,
+//! - `../rust/kernel/`: what the `kernel` crate lacks, for any driver,
+//! - `../rust/sysgenid/`: this driver's own unsafe parts.
 //!
 //! The counter knows nothing of where changes come from: a source such as `vmgenid.rs` attaches by
 //! the interface in `include/linux/sysgenid.h`.
@@ -18,6 +20,8 @@ use kernel::{
     InPlaceModule, //
 };
 
+#[path = "sysgenid/descriptor.rs"]
+mod descriptor;
 #[path = "sysgenid/device.rs"]
 mod device;
 #[path = "sysgenid/generation.rs"]
@@ -30,15 +34,21 @@ mod compat;
 
 #[path = "../rust/kernel/capability.rs"]
 mod capability;
+#[path = "../rust/kernel/memremap.rs"]
+mod memremap;
 #[path = "../rust/kernel/misc_device.rs"]
 mod misc_device;
 #[path = "../rust/kernel/sysfs.rs"]
 mod sysfs;
 #[path = "../rust/kernel/uaccess.rs"]
 mod uaccess;
+#[path = "../rust/kernel/uevent.rs"]
+mod uevent;
 #[path = "../rust/kernel/wait_queue.rs"]
 mod wait_queue;
 
+#[path = "../rust/sysgenid/announcer.rs"]
+mod announcer;
 #[path = "../rust/sysgenid/attached_source.rs"]
 mod attached_source;
 #[path = "../rust/sysgenid/exports.rs"]
@@ -49,8 +59,6 @@ mod hwid;
 mod notifiers;
 #[path = "../rust/sysgenid/shared_page.rs"]
 mod shared_page;
-#[path = "../rust/sysgenid/uevents.rs"]
-mod uevents;
 
 use device::{
     Device,

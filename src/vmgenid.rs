@@ -68,7 +68,7 @@ use compat::acpi_device_table;
 use device_attributes::DeviceAttributes;
 use guid::Guid;
 use notify::Notify;
-use platform::bound;
+use platform::bound_to_another;
 use rng::Reseeder;
 use source_registration::{
     HwIdBytes,
@@ -85,9 +85,16 @@ use vmfork::VmForkNotifier;
 struct Rng {
     dev: ARef<Device>,
     reseeder: Reseeder,
+    /// Whether the device is this driver's own, which then is the one to tell the RNG's
+    /// subscribers.
+    is_own: bool,
 }
 
 impl Source for Rng {
+    fn name(&self) -> &CStr {
+        self.dev.name()
+    }
+
     fn mix(&self, hwid: &HwIdBytes) {
         rng::mix(hwid);
     }
@@ -96,13 +103,19 @@ impl Source for Rng {
         self.reseeder.reseed(hwid)
     }
 
-    fn report(&self, reseeded: Result) {
+    fn report(&self, hwid: &HwIdBytes, reseeded: Result) {
+        let name = self.name();
+
+        if self.is_own {
+            // Whether anybody could be told does not matter here.
+            let _ = rng::announce_fork(hwid);
+        }
         match reseeded {
-            Ok(()) => pr_info!("{}: hardware ID changed, crng reseeded\n", self.dev.name()),
-            Err(err) => pr_err!(
-                "{}: hardware ID changed, but the crng was not reseeded: {err:?}\n",
-                self.dev.name()
-            ),
+            Ok(()) => pr_info!("{name}: hardware ID changed, crng reseeded\n"),
+            Err(ENODATA) => pr_info!("{name}: hardware ID changed, crng not seeded yet\n"),
+            Err(err) => {
+                pr_err!("{name}: hardware ID changed, but the crng was not reseeded: {err:?}\n");
+            }
         }
     }
 }
@@ -137,20 +150,21 @@ struct Attached {
 /// Makes the ID of a device the source of the counter, not yet notified of anything.
 ///
 /// The messages name the device themselves, as its driver may be another one. `is_own`: whether it
-/// is this one, and so the one that tells the RNG's subscribers.
+/// is this one.
 fn attach(dev: &Device, handle: Handle, is_own: bool) -> Result<Attached> {
     let name = dev.name();
     let paddr = firmware::hwid_address(handle).map_err(|bad| {
         pr_err!("{name}: ADDR {bad}\n");
         ENODEV
     })?;
-    let reseeder = Reseeder::new(is_own).inspect_err(|err| {
+    let reseeder = Reseeder::new().inspect_err(|err| {
         pr_err!("{name}: cannot open the random device: {err:?}\n");
     })?;
 
     let rng = Rng {
         dev: dev.into(),
         reseeder,
+        is_own,
     };
     let source =
         Arc::pin_init(SourceRegistration::new(paddr, rng), GFP_KERNEL).inspect_err(|err| {
@@ -186,6 +200,8 @@ impl VmGenId {
             );
             ENODEV
         })?;
+        // A notification from before the handler was there is lost.
+        attached.source.notify();
 
         Ok(Self {
             _handler: handler,
@@ -234,6 +250,9 @@ impl Observer {
             pr_err!("{}: cannot hear of forks: {err:?}\n", dev.name());
         })?;
 
+        // A notification from before the notifier was there is lost.
+        attached.source.notify();
+
         pr_info!("{}: observing beside the kernel's driver\n", dev.name());
         Ok(Self {
             _notifier: notifier,
@@ -245,7 +264,7 @@ impl Observer {
     ///
     /// A device whose firmware cannot be believed is reported and left alone.
     fn find() -> Option<Self> {
-        bound(&ACPI_TABLE).find_map(|dev| Self::attach(&dev).ok())
+        bound_to_another(&ACPI_TABLE, VmGenIdModule::NAME).find_map(|dev| Self::attach(&dev).ok())
     }
 }
 
@@ -260,9 +279,10 @@ struct VmGenIdModule {
 impl InPlaceModule for VmGenIdModule {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            // Before this module's own driver is there, a bound device is another driver's.
-            _observer: Observer::find(),
             _driver <- driver::Registration::new(<Self as ModuleMetadata>::NAME, module),
+            // A device that is not bound to this module's driver by now is bound to another one,
+            // or cannot be bound.
+            _observer: Observer::find(),
         })
     }
 }

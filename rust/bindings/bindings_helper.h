@@ -6,9 +6,9 @@
 #include <linux/sysgenid.h>
 
 #include <linux/anon_inodes.h>
+#include <linux/fs.h>
 #include <linux/jiffies.h>
 #include <linux/mm.h>
-#include <linux/pm_domain.h>
 #include <linux/poll.h>
 #include <linux/random.h>
 
@@ -25,4 +25,5 @@ const u32 RUST_CONST_HELPER_EPOLLIN = (__force u32)EPOLLIN;
 const u32 RUST_CONST_HELPER_EPOLLRDNORM = (__force u32)EPOLLRDNORM;
 /* That of the kernel crate is VM_MAYEXEC in Linux 7.2. */
 const vm_flags_t RUST_CONST_HELPER_VM_MAYSHARE = VM_MAYSHARE;
+const int RUST_CONST_HELPER_IOCB_NOWAIT = (__force int)IOCB_NOWAIT;
 const u64 RUST_CONST_HELPER_JIFFIES_PER_SECOND = HZ;

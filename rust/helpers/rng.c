@@ -22,7 +22,7 @@ void sysgenid_helper_revert_cred(const struct cred *cred)
  */
 #pragma weak add_vmfork_randomness
 
-bool sysgenid_helper_add_vmfork_randomness(const void *id, size_t len)
+bool sysgenid_helper_try_add_vmfork_randomness(const void *id, size_t len)
 {
 	if (!add_vmfork_randomness)
 		return false;

@@ -5,12 +5,12 @@
 
 #include "helpers.h"
 
-int sysgenid_helper_put_user(u32 value, u32 __user *to)
+int sysgenid_helper_put_user_u32(u32 value, u32 __user *to)
 {
 	return put_user(value, to);
 }
 
-int sysgenid_helper_get_user(u32 *value, const u32 __user *from)
+int sysgenid_helper_get_user_u32(u32 *value, const u32 __user *from)
 {
 	return get_user(*value, from);
 }

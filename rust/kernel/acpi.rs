@@ -6,7 +6,7 @@
 //! [`include/acpi/actypes.h`](srctree/include/acpi/actypes.h)
 
 use crate::{
-    bindings::sysgenid_helper_acpi_handle,
+    bindings::acpi_handle,
     notify::Notify, //
 };
 use core::{
@@ -39,7 +39,7 @@ impl Handle {
         let dev: *mut bindings::device = (&raw const *dev).cast_mut().cast();
 
         // SAFETY: `Device` is a transparent wrapper of a valid `struct device`.
-        let handle = unsafe { sysgenid_helper_acpi_handle(dev) };
+        let handle = unsafe { acpi_handle(dev) };
         (!handle.is_null()).then_some(Self(handle))
     }
 

@@ -21,7 +21,7 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `group` is there on `dev`.
+/// `group` is there on `dev`, unless that was removed.
 pub(crate) struct DeviceAttributes<T: Send + Sync + 'static> {
     dev: ARef<Device>,
     group: AttributeGroup<T>,
@@ -43,9 +43,19 @@ impl<T: Send + Sync> DeviceAttributes<T> {
 
 impl<T: Send + Sync> Drop for DeviceAttributes<T> {
     fn drop(&mut self) {
+        let kobj = kobject(&self.dev);
+
+        // If the device was removed, its folder has gone with all that was in it, after waiting
+        // for readers; to remove the group would be warned of.
+        //
+        // SAFETY: The object is valid, as the device is referenced.
+        if unsafe { (*kobj).state_in_sysfs() } == 0 {
+            return;
+        }
+
         // Waits for those who read them.
         //
         // SAFETY: By the type invariant.
-        unsafe { bindings::sysfs_remove_group(kobject(&self.dev), self.group.as_ptr()) };
+        unsafe { bindings::sysfs_remove_group(kobj, self.group.as_ptr()) };
     }
 }

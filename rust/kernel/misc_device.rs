@@ -4,17 +4,26 @@
 //!
 //! What [`kernel::miscdevice`] does not have: `poll`; `file_operations.owner`, without which the
 //! module can be unloaded under open files; `read` and `write`, which spare the kiocb and the iov
-//! of `read_iter` and `write_iter`; mappings that can be filled again after their pages were taken
+//! of `read_iter` and `write_iter`, beside these, so that `readv()` and `writev()` are one call for
+//! all segments; mappings that can be filled again after their pages were taken
 //! away; a mode; and open files that take no memory of their own.
 //!
 //! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h).
 
 use crate::{
-    bindings::dev_pm_domain_set,
-    hwid::FirmwareFrame,
+    bindings::{
+        dev_pm_domain_set,
+        IOCB_NOWAIT, //
+    },
+    memremap::PublicFrame,
     sysfs::{
         AttributeGroup,
         AttributeInfo, //
+    },
+    uaccess::{
+        Buffer,
+        Destination,
+        Source, //
     },
     wait_queue::PollTable, //
 };
@@ -43,6 +52,10 @@ use kernel::{
         c_ulong, //
     },
     fs::File,
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
     mm::virt::{
         VmaNew,
         VmaRef, //
@@ -71,11 +84,13 @@ pub(crate) trait Operations: Single + Send + Sync + 'static {
     /// The last descriptor of a file was closed.
     fn release(&self, file: OpenFile<'_>);
 
-    /// `read()` of `len` bytes into `buf`. Returns the number of bytes.
-    fn read(&self, file: OpenFile<'_>, buf: UserPtr, len: usize) -> Result<usize>;
+    /// `read()`, `readv()` and the like. Returns the number of bytes. `is_nonblocking`: whether
+    /// this very call must not wait, whatever the flags of the file say.
+    fn read(&self, file: OpenFile<'_>, to: impl Destination, is_nonblocking: bool)
+        -> Result<usize>;
 
-    /// `write()` of `len` bytes from `buf`. Returns the number of bytes.
-    fn write(&self, file: OpenFile<'_>, buf: UserPtr, len: usize) -> Result<usize>;
+    /// `write()`, `writev()` and the like. Returns the number of bytes.
+    fn write(&self, file: OpenFile<'_>, from: impl Source) -> Result<usize>;
 
     /// `poll()`. Registers with a wait queue if the caller is going to wait, and returns the
     /// `EPOLL*` mask.
@@ -193,7 +208,7 @@ pub(crate) enum Frame<'a> {
     /// A page of the kernel.
     Page(&'a Page),
     /// A page of memory that is not the kernel's.
-    Firmware(FirmwareFrame),
+    Public(PublicFrame),
 }
 
 /// A registered misc device.
@@ -375,9 +390,34 @@ impl<T: Operations> Vtable<T> {
     ) -> isize {
         // SAFETY: The caller promises that the file is open, and keeps it so.
         let (device, file) = unsafe { Self::borrow(file) };
-        let buf = UserPtr::from_ptr(buf.cast());
+        let to = Buffer::new(UserPtr::from_ptr(buf.cast()), len);
 
-        from_result(|| device.read(file, buf, len).map(|len| len as isize))
+        from_result(|| device.read(file, to, false).map(|len| len as isize))
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only, on an open file of a `MiscDevice<T>`, with an iterator over what is to be
+    /// written to.
+    unsafe extern "C" fn read_iter(
+        iocb: *mut bindings::kiocb,
+        iter: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: The caller promises that the file is open, and keeps it so, and that the iterator
+        // is valid and not used meanwhile.
+        let ((device, file), flags, to) = unsafe {
+            (
+                Self::borrow((*iocb).ki_filp),
+                (*iocb).ki_flags,
+                IovIterDest::from_raw(iter),
+            )
+        };
+
+        from_result(|| {
+            device
+                .read(file, to, flags & IOCB_NOWAIT != 0)
+                .map(|len| len as isize)
+        })
     }
 
     /// # Safety
@@ -391,9 +431,25 @@ impl<T: Operations> Vtable<T> {
     ) -> isize {
         // SAFETY: The caller promises that the file is open, and keeps it so.
         let (device, file) = unsafe { Self::borrow(file) };
-        let buf = UserPtr::from_ptr(buf.cast_mut().cast());
+        let from = Buffer::new(UserPtr::from_ptr(buf.cast_mut().cast()), len);
 
-        from_result(|| device.write(file, buf, len).map(|len| len as isize))
+        from_result(|| device.write(file, from).map(|len| len as isize))
+    }
+
+    /// # Safety
+    ///
+    /// For the VFS only, on an open file of a `MiscDevice<T>`, with an iterator over what is to be
+    /// read from.
+    unsafe extern "C" fn write_iter(
+        iocb: *mut bindings::kiocb,
+        iter: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: The caller promises that the file is open, and keeps it so, and that the iterator
+        // is valid and not used meanwhile.
+        let ((device, file), from) =
+            unsafe { (Self::borrow((*iocb).ki_filp), IovIterSource::from_raw(iter)) };
+
+        from_result(|| device.write(file, from).map(|len| len as isize))
     }
 
     /// # Safety
@@ -472,7 +528,7 @@ impl<T: Operations> Vtable<T> {
             }
             // SAFETY: The caller holds the lock of the mapping, and `address` is in it. The frame
             // is one that any process may see.
-            Some(Frame::Firmware(frame)) => unsafe {
+            Some(Frame::Public(frame)) => unsafe {
                 bindings::vmf_insert_mixed(vma, address, frame.pfn())
             },
             None => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
@@ -550,7 +606,9 @@ impl<T: Operations> Vtable<T> {
         open: Some(Self::open),
         release: Some(Self::release),
         read: Some(Self::read),
+        read_iter: Some(Self::read_iter),
         write: Some(Self::write),
+        write_iter: Some(Self::write_iter),
         poll: Some(Self::poll),
         mmap: Some(Self::mmap),
         show_fdinfo: Some(Self::show_fdinfo),

@@ -2,8 +2,13 @@
 
 //! Platform devices that another driver is bound to.
 //!
-//! C header: [`include/linux/platform_device.h`](srctree/include/linux/platform_device.h)
+//! C headers: [`include/linux/platform_device.h`](srctree/include/linux/platform_device.h),
+//! [`include/linux/device/driver.h`](srctree/include/linux/device/driver.h)
 
+use crate::bindings::{
+    device_lock,
+    device_unlock, //
+};
 use core::{
     iter::successors,
     ptr::{
@@ -19,20 +24,24 @@ use kernel::{
         c_int,
         c_void, //
     },
+    prelude::*,
     sync::aref::ARef, //
 };
 
 /// The platform devices that firmware describes with one of the IDs of `table` and that are bound
-/// to a driver, which may be unbound from them at any time. May sleep.
-pub(crate) fn bound<T>(table: IdTable<T>) -> impl Iterator<Item = ARef<Device>> {
-    successors(next_bound(table, None), move |dev| {
-        next_bound(table, Some(dev))
-    })
+/// to a driver, which may be unbound from them at any time, but not to the one named `own`. May
+/// sleep: waits for a driver that is being bound.
+pub(crate) fn bound_to_another<T>(
+    table: IdTable<T>,
+    own: &CStr,
+) -> impl Iterator<Item = ARef<Device>> + '_ {
+    successors(next(table, None), move |dev| next(table, Some(dev)))
+        .filter(|dev| is_bound_to_another(dev, own))
 }
 
-/// The first of them, or the next one after `start`, which is one of them.
-fn next_bound<T>(table: IdTable<T>, start: Option<&Device>) -> Option<ARef<Device>> {
-    let start = start.map_or(null_mut(), |dev| (&raw const *dev).cast_mut().cast());
+/// The first device with one of the IDs of `table`, or the next one after `start`, which is one.
+fn next<T>(table: IdTable<T>, start: Option<&Device>) -> Option<ARef<Device>> {
+    let start = start.map_or(null_mut(), raw);
 
     // SAFETY: `matches()` takes what is passed here. The bus is always there, and `start` is null
     // or a device that was found on it.
@@ -54,10 +63,28 @@ fn next_bound<T>(table: IdTable<T>, start: Option<&Device>) -> Option<ARef<Devic
 ///
 /// `dev` must be valid and `table` point to a table of `acpi_device_id` that ends with a zero one.
 unsafe extern "C" fn matches(dev: *mut bindings::device, table: *const c_void) -> c_int {
-    // SAFETY: The caller promises both. The driver is only compared with null.
-    let is_match = unsafe {
-        !(*dev).driver.is_null() && !bindings::acpi_match_device(table.cast(), dev).is_null()
-    };
+    // SAFETY: The caller promises both.
+    let is_match = unsafe { !bindings::acpi_match_device(table.cast(), dev).is_null() };
 
     c_int::from(is_match)
+}
+
+/// Whether a driver is bound whose probe has succeeded, and which is not the one named `own`.
+fn is_bound_to_another(dev: &Device, own: &CStr) -> bool {
+    let dev = raw(dev);
+
+    // SAFETY: The device is valid. Under its lock no driver is bound or unbound, so that one that
+    // is bound stays as long as its name, which is a string, is looked at.
+    unsafe {
+        device_lock(dev);
+        let is_other =
+            bindings::device_is_bound(dev) && CStr::from_char_ptr((*(*dev).driver).name) != own;
+        device_unlock(dev);
+        is_other
+    }
+}
+
+fn raw(dev: &Device) -> *mut bindings::device {
+    // `Device` is a transparent wrapper.
+    (&raw const *dev).cast_mut().cast()
 }

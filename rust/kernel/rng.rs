@@ -6,9 +6,9 @@
 
 use crate::bindings::{
     anon_inode_getfile,
-    sysgenid_helper_add_vmfork_randomness,
-    sysgenid_helper_override_kernel_cred,
-    sysgenid_helper_revert_cred,
+    override_kernel_cred,
+    revert_cred,
+    try_add_vmfork_randomness,
     RNDRESEEDCRNG, //
 };
 use core::ptr::{
@@ -33,19 +33,26 @@ pub(crate) fn mix(bytes: &[u8]) {
     unsafe { bindings::add_device_randomness(bytes.as_ptr().cast(), bytes.len()) };
 }
 
-/// The right and the means to reseed the RNG.
+/// Tells those who have subscribed to forks of the virtual machine, where the kernel lets a module
+/// do that: where its own VMGENID driver is one. `unique` is what is unique to the fork. Returns
+/// whether they were told. Mixes and reseeds as well, and may sleep.
+pub(crate) fn announce_fork(unique: &[u8]) -> bool {
+    // SAFETY: The pointer and the length are those of a slice.
+    unsafe { try_add_vmfork_randomness(unique.as_ptr().cast(), unique.len()) }
+}
+
+/// The right and the means to reseed the RNG, without sleeping.
 ///
-/// The kernel exports `add_vmfork_randomness()`, which mixes, reseeds and tells its subscribers,
-/// only where its own VMGENID driver is a module. Elsewhere `RNDRESEEDCRNG` on the random device
-/// reseeds. That device is opened by its number, as what the path `/dev/urandom` leads to is the
-/// decision of whoever happens to run when the time comes to reseed.
+/// `RNDRESEEDCRNG` on the random device reseeds, on each kernel; `add_vmfork_randomness()`, which
+/// not all export, would call subscribers who may sleep. The device is opened by its number, as
+/// what the path `/dev/urandom` leads to is the decision of whoever happens to run when the time
+/// comes to reseed.
 ///
 /// # Invariants
 ///
 /// `file` is an open one of the random device, which has `unlocked_ioctl`.
 pub(crate) struct Reseeder {
     file: NonNull<bindings::file>,
-    tells: bool,
 }
 
 // SAFETY: A `struct file` may be used and put by any thread.
@@ -55,20 +62,15 @@ unsafe impl Sync for Reseeder {}
 
 impl Reseeder {
     /// Opens the random device. May sleep.
-    ///
-    /// `tells`: whether a reseed also tells the RNG's subscribers of the clone, where it can. Not
-    /// for somebody who is such a subscriber: the chain would be locked twice, which hangs if
-    /// somebody waits to subscribe in between.
-    pub(crate) fn new(tells: bool) -> Result<Self> {
-        // `anon_inode_getfile()` wants operations; no operation of this file is ever called.
-        static NO_OPERATIONS: Operations = Operations(pin_init::zeroed());
-
-        // SAFETY: The name and the operations live as long as the kernel has the module loaded,
-        // which is longer than the file, as it is put below.
+    pub(crate) fn new() -> Result<Self> {
+        // `anon_inode_getfile()` wants operations; no operation of this file is ever called. They
+        // are the kernel's own, as putting the file may look at them when this module has gone.
+        //
+        // SAFETY: The name is a string, which is copied, and the operations are there for ever.
         let anon = from_err_ptr(unsafe {
             anon_inode_getfile(
                 c"[sysgenid]".as_char_ptr(),
-                &NO_OPERATIONS.0,
+                &raw const bindings::generic_ro_fops,
                 null_mut(),
                 bindings::O_RDWR as i32,
             )
@@ -112,6 +114,9 @@ impl Reseeder {
             }
         });
 
+        // No error can come after the character device was found, and so putting the file does not
+        // put that twice: the random device has no `open` of its own that could fail.
+        //
         // SAFETY: `file` is valid, and its operations are.
         if opened.is_err() || unsafe { (*(*file).f_op).unlocked_ioctl }.is_none() {
             // SAFETY: `file` is ours and not used any longer.
@@ -122,22 +127,15 @@ impl Reseeder {
         // INVARIANT: Open, and `unlocked_ioctl` is there.
         Ok(Self {
             file: NonNull::new(file).ok_or(ENXIO)?,
-            tells,
         })
     }
 
-    /// Mixes what is unique to a clone into the RNG, with no credit, and reseeds it at once.
+    /// Mixes what is unique to a clone into the RNG, with no credit, and reseeds it at once. Does
+    /// not sleep.
     ///
     /// When this returns `Ok`, no output of the RNG is that of another clone any longer. `ENODATA`
-    /// if the RNG has never been seeded, and so has no output to protect. May sleep.
+    /// if the RNG has never been seeded, and so has no output to protect.
     pub(crate) fn reseed(&self, unique: &[u8]) -> Result {
-        let (addr, len) = (unique.as_ptr().cast(), unique.len());
-
-        // SAFETY: The pointer and the length are those of a slice.
-        if self.tells && unsafe { sysgenid_helper_add_vmfork_randomness(addr, len) } {
-            return Ok(());
-        }
-
         mix(unique);
 
         let file = self.file.as_ptr();
@@ -150,11 +148,13 @@ impl Reseeder {
         // kernel that reseeds.
         //
         // SAFETY: The credentials are those of the kernel itself, and are put back right below.
-        let cred = unsafe { sysgenid_helper_override_kernel_cred() };
-        // SAFETY: By the type invariant; this ioctl takes no argument.
+        let cred = unsafe { override_kernel_cred() };
+        // SAFETY: By the type invariant; this ioctl takes no argument. `random_ioctl()` does not
+        // sleep for it: `crng_reseed()` takes spinlocks alone, and is called by interrupt handlers
+        // of the kernel as well, such as that of its VMGENID driver for device trees.
         let ret = unsafe { ioctl(file, RNDRESEEDCRNG, 0) };
         // SAFETY: `cred` is what this task had before.
-        unsafe { sysgenid_helper_revert_cred(cred) };
+        unsafe { revert_cred(cred) };
 
         to_result(ret as i32)
     }
@@ -166,8 +166,3 @@ impl Drop for Reseeder {
         unsafe { bindings::fput(self.file.as_ptr()) };
     }
 }
-
-struct Operations(bindings::file_operations);
-
-// SAFETY: Never written.
-unsafe impl Sync for Operations {}

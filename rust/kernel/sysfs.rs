@@ -40,6 +40,11 @@ impl<T: Send + Sync> Attribute<T> {
 
         raw.attr.name = info.name.as_char_ptr();
         raw.attr.mode = info.mode;
+        // lockdep wants a key that is static, which an attribute in allocated memory is not.
+        #[cfg(CONFIG_DEBUG_LOCK_ALLOC)]
+        {
+            raw.attr.key = kernel::static_lock_class!().as_ptr();
+        }
         raw.__bindgen_anon_1.show = Some(Self::show);
 
         Self {

@@ -5,7 +5,13 @@
 //!
 //! C header: [`include/linux/random.h`](srctree/include/linux/random.h)
 
-use crate::notify::Notify;
+use crate::{
+    bindings::{
+        register_vmfork_notifier,
+        unregister_vmfork_notifier, //
+    },
+    notify::Notify, //
+};
 use kernel::{
     bindings,
     container_of,
@@ -54,7 +60,7 @@ impl<T: Notify> VmForkNotifier<T> {
                 // SAFETY: `slot` was initialised, and stays where it is until it is unregistered
                 // when `self` is dropped; so was `target`, which the callback uses. Nothing after
                 // this can fail.
-                to_result(unsafe { bindings::register_random_vmfork_notifier(slot) })
+                to_result(unsafe { register_vmfork_notifier(slot) })
             }),
         })
     }
@@ -84,6 +90,6 @@ impl<T: Notify> PinnedDrop for VmForkNotifier<T> {
         // Waits until no callback runs any longer.
         //
         // SAFETY: By the type invariant the block is registered.
-        unsafe { bindings::unregister_random_vmfork_notifier(self.block.get()) };
+        unsafe { unregister_vmfork_notifier(self.block.get()) };
     }
 }

@@ -9,9 +9,9 @@
 
 use crate::{
     bindings::{
-        sysgenid_helper_cond_resched,
-        sysgenid_helper_wait_queue_lock,
-        sysgenid_helper_wait_queue_unlock, //
+        cond_resched,
+        wait_queue_lock,
+        wait_queue_unlock, //
     },
     compat::smp_mb, //
 };
@@ -155,7 +155,7 @@ impl WaitQueue {
         // until they are taken out below, always under its lock. All other entries are valid under
         // the lock, with a function that takes its entry out at most.
         unsafe {
-            let mut flags = sysgenid_helper_wait_queue_lock(head);
+            let mut flags = wait_queue_lock(head);
             insert_before((*head).head.next, &raw mut (*at).entry);
             insert_before(&raw mut (*head).head, &raw mut (*end).entry);
 
@@ -178,13 +178,13 @@ impl WaitQueue {
                 }
                 insert_before(next, &raw mut (*at).entry);
 
-                sysgenid_helper_wait_queue_unlock(head, flags);
-                sysgenid_helper_cond_resched();
-                flags = sysgenid_helper_wait_queue_lock(head);
+                wait_queue_unlock(head, flags);
+                cond_resched();
+                flags = wait_queue_lock(head);
             }
 
             remove(&raw mut (*end).entry);
-            sysgenid_helper_wait_queue_unlock(head, flags);
+            wait_queue_unlock(head, flags);
         }
     }
 

@@ -4,12 +4,12 @@
 //! their `EXPORT_SYMBOL_GPL()` in `rust/sysgenid/exports.c`.
 
 use crate::{
-    attached_source::Source,
+    attached_source::AttachedSource,
     bindings::sysgenid_source,
-    device::Device, //
+    device::Device,
     generation::Generation,
     hwid,
-    misc_device::Single,
+    misc_device::Single, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -37,8 +37,9 @@ unsafe fn generation<'a>() -> Option<&'a Generation> {
 unsafe extern "C" fn sysgenid_register_source(source: *mut sysgenid_source) -> c_int {
     from_result(|| {
         let source = NonNull::new(source).ok_or(EINVAL)?;
-        // SAFETY: The caller promises what `from_raw()` asks for.
-        let source = unsafe { Source::from_raw(source) };
+        // SAFETY: The caller promises what `from_raw()` asks for; `detach()` returns when the last
+        // copy has gone.
+        let source = unsafe { AttachedSource::from_raw(source) }?;
 
         // SAFETY: This is an exported function.
         unsafe { generation() }.ok_or(ENODEV)?.attach(source)?;
@@ -66,6 +67,15 @@ unsafe extern "C" fn sysgenid_notify_source(_source: *mut sysgenid_source) {
     if let Some(generation) = unsafe { generation() } {
         generation.notify();
     }
+}
+
+/// # Safety
+///
+/// None; not `safe` only because of the signature that C wants.
+#[no_mangle]
+unsafe extern "C" fn sysgenid_source_is_pending(_source: *mut sysgenid_source) -> bool {
+    // SAFETY: This is an exported function.
+    unsafe { generation() }.is_some_and(Generation::is_pending)
 }
 
 /// # Safety

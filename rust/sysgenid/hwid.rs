@@ -2,19 +2,22 @@
 
 //! Hardware IDs: sixteen bytes that the hypervisor rewrites behind the kernel's back.
 
-use crate::bindings::SYSGENID_HWID_SIZE;
+use crate::{
+    bindings::SYSGENID_HWID_SIZE,
+    memremap::{
+        MappedMemory,
+        PublicFrame, //
+    }, //
+};
 use core::{
-    ptr::NonNull,
+    marker::PhantomData,
     sync::atomic::{
         AtomicPtr,
         AtomicU64,
-        AtomicUsize,
         Ordering, //
     },
 };
 use kernel::{
-    bindings,
-    ffi::c_uint,
     new_mutex,
     page::PAGE_SIZE,
     prelude::*,
@@ -39,114 +42,17 @@ impl HwId {
     }
 }
 
-/// Number of a page frame that any process may see: not RAM of the running kernel, and found to be
-/// zero but for a hardware ID, which is no secret.
+/// Memory that holds a live ID.
 ///
 /// # Invariants
 ///
-/// The frame is as described above.
-#[derive(Clone, Copy)]
-pub(crate) struct FirmwareFrame(usize);
-
-impl FirmwareFrame {
-    /// The frame that holds the ID at `paddr`, if it is fit to be seen. May sleep.
-    fn new(paddr: u64) -> Option<Self> {
-        let offset = (paddr % PAGE_SIZE as u64) as usize;
-        let page = paddr - offset as u64;
-
-        if ram_in(page, PAGE_SIZE) != bindings::REGION_DISJOINT {
-            return None;
-        }
-
-        let page = Mapped::new(page, PAGE_SIZE).ok()?;
-        let rest_is_zero = (0..PAGE_SIZE)
-            .filter(|byte| !(offset..offset + SIZE).contains(byte))
-            // SAFETY: The mapping has the size of a page. Volatile, as it is not ours.
-            .all(|byte| unsafe { page.0.cast::<u8>().add(byte).read_volatile() } == 0);
-
-        // INVARIANT: Both has just been checked.
-        rest_is_zero.then_some(Self((paddr / PAGE_SIZE as u64) as usize))
-    }
-
-    /// The number of the frame.
-    pub(crate) fn pfn(self) -> usize {
-        self.0
-    }
-}
-
-/// How much of a range is ordinary RAM: one of `REGION_*`.
-fn ram_in(paddr: u64, len: usize) -> c_uint {
-    // SAFETY: Compares numbers with the resource tree.
-    let ram = unsafe {
-        bindings::region_intersects(
-            paddr,
-            len,
-            bindings::IORESOURCE_SYSTEM_RAM as usize,
-            bindings::IORES_DESC_NONE as usize,
-        )
-    };
-    ram as c_uint
-}
-
-/// Memory of the firmware in the kernel's address space.
-///
-/// # Invariants
-///
-/// The pointer is what `memremap()` has returned.
-struct Mapped(NonNull<u64>);
-
-impl Mapped {
-    /// Maps `len` bytes at `paddr`, keeping the offset into the page. May sleep.
-    fn new(paddr: u64, len: usize) -> Result<Self> {
-        // Beyond what the processor can address, `memremap()` would warn with a backtrace.
-        //
-        // SAFETY: The end of the root resource is set at boot and only read here.
-        if paddr > unsafe { bindings::iomem_resource.end } - (len as u64 - 1) {
-            return Err(ENOMEM);
-        }
-        // At what is RAM in parts as well.
-        if ram_in(paddr, len) == bindings::REGION_MIXED {
-            return Err(ENOMEM);
-        }
-
-        // The host writes the ID in the clear, so that an encrypted guest has to read it so.
-        //
-        // SAFETY: `memremap()` takes any range and fails where there is nothing to map.
-        let addr = unsafe {
-            bindings::memremap(
-                paddr,
-                len,
-                (bindings::MEMREMAP_WB | bindings::MEMREMAP_DEC) as usize,
-            )
-        };
-
-        // INVARIANT: Just returned.
-        Ok(Self(NonNull::new(addr.cast()).ok_or(ENOMEM)?))
-    }
-}
-
-impl Drop for Mapped {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::memunmap(self.0.as_ptr().cast()) };
-    }
-}
-
-/// A place where a live ID is.
-///
-/// # Invariants
-///
-/// `mapped` is aligned to 8 bytes and valid for reads of [`SIZE`] bytes.
-struct Place {
+/// `memory` is aligned to 8 bytes and valid for reads of [`SIZE`] bytes.
+struct Kept {
     paddr: u64,
-    mapped: Mapped,
-    frame: Option<FirmwareFrame>,
+    memory: MappedMemory,
 }
 
-// SAFETY: The mapping is the kernel's, the same from every thread, and is only read.
-unsafe impl Send for Place {}
-
-impl Place {
+impl Kept {
     fn new(paddr: u64) -> Result<Self> {
         // A torn read is only recognised where the two halves are read in one piece each.
         if paddr == 0 || paddr % 8 != 0 {
@@ -156,9 +62,45 @@ impl Place {
         // INVARIANT: The alignment was checked, the length is that of the mapping.
         Ok(Self {
             paddr,
-            mapped: Mapped::new(paddr, SIZE)?,
-            frame: FirmwareFrame::new(paddr),
+            memory: MappedMemory::new(paddr, SIZE)?,
         })
+    }
+}
+
+/// Where a live ID is, mapped as long as the [`TrackedHwId`] is there that has located it.
+///
+/// # Invariants
+///
+/// The pointer is aligned to 8 bytes and valid for reads of [`SIZE`] bytes as long as `'a` lasts.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a>(*mut u64, PhantomData<&'a TrackedHwId>);
+
+impl Place<'_> {
+    /// Reads the ID, each half in one piece, the first one first.
+    #[inline]
+    fn read(self) -> HwId {
+        // SAFETY: By the type invariant both halves can be read. Volatile, as the hypervisor
+        // changes them.
+        unsafe { HwId([self.0.read_volatile(), self.0.add(1).read_volatile()]) }
+    }
+
+    /// Reads the ID until it comes out twice the same.
+    ///
+    /// The hypervisor rewrites the ID while the virtual machine is stopped. A stop between the two
+    /// loads of a read gives a mixture of two IDs; the next read then begins after the restore and
+    /// differs. An ID that never comes to rest is none; after some attempts, whatever is there is
+    /// taken, rather than never returning.
+    pub(crate) fn read_stable(self) -> HwId {
+        let mut last = self.read();
+
+        for _ in 0..1000 {
+            let next = self.read();
+            if next == last {
+                break;
+            }
+            last = next;
+        }
+        last
     }
 }
 
@@ -175,20 +117,25 @@ impl Place {
 ///
 /// # Invariants
 ///
-/// `live` is `mapped` of one of `kept` or, as long as no source is attached, `processed` itself.
-/// `kept` only grows. `frame` is that of a [`FirmwareFrame`], if it is one.
+/// `live` is the address of `memory` of one of `kept` or, as long as no source is attached, of
+/// `processed` itself. `kept` only grows.
 #[pin_data]
 pub(crate) struct TrackedHwId {
     live: AtomicPtr<u64>,
     processed: [AtomicU64; 2],
-    /// The number of the latest frame with an ID that may be seen, or `NO_FRAME`.
-    frame: AtomicUsize,
     #[pin]
-    kept: Mutex<KVec<Place>>,
+    kept: Mutex<KVec<Kept>>,
+    /// The page that processes may see.
+    #[pin]
+    shown: Mutex<Option<Shown>>,
 }
 
-/// No page has this number.
-const NO_FRAME: usize = usize::MAX;
+/// The page of an ID that processes may see. Mappings of it may exist for as long as the device.
+#[derive(Clone, Copy)]
+struct Shown {
+    paddr: u64,
+    frame: PublicFrame,
+}
 
 impl TrackedHwId {
     /// No source yet.
@@ -198,62 +145,96 @@ impl TrackedHwId {
             processed: [const { AtomicU64::new(0) }; 2],
             // SAFETY: `this` is the place that is being initialised, and stays.
             live: AtomicPtr::new(unsafe { &raw mut (*this.as_ptr()).processed }.cast()),
-            frame: AtomicUsize::new(NO_FRAME),
             kept <- new_mutex!(KVec::new()),
+            shown <- new_mutex!(None),
         })
     }
 
-    /// Follows the ID at physical address `paddr` from now on.
+    /// Finds the ID at physical address `paddr`. May sleep.
     ///
-    /// Returns whether processes may see the frame that holds it. `EINVAL` for address 0 or one
-    /// that is not aligned to 8 bytes, `ENOMEM` if it cannot be mapped. May sleep.
-    pub(crate) fn attach(&self, paddr: u64) -> Result<bool> {
+    /// `EINVAL` for address 0 or one that is not aligned to 8 bytes, `ENOMEM` if it cannot be
+    /// mapped.
+    pub(crate) fn locate(&self, paddr: u64) -> Result<Place<'_>> {
         let mut kept = self.kept.lock();
 
-        let index = match kept.iter().position(|place| place.paddr == paddr) {
+        let index = match kept.iter().position(|kept| kept.paddr == paddr) {
             Some(index) => index,
             None => {
-                kept.push(Place::new(paddr)?, GFP_KERNEL)?;
+                kept.push(Kept::new(paddr)?, GFP_KERNEL)?;
                 kept.len() - 1
             }
         };
-        let place = &kept[index];
 
-        // INVARIANT: This is one of `kept`.
-        self.live.store(place.mapped.0.as_ptr(), Ordering::Release);
-        if let Some(FirmwareFrame(frame)) = place.frame {
-            self.frame.store(frame, Ordering::Release);
-        }
-        Ok(place.frame.is_some())
+        // INVARIANT: By the invariant of `Kept`; `kept` only grows.
+        Ok(Place(kept[index].memory.as_ptr().cast(), PhantomData))
     }
 
-    /// The frame of the latest source which had one that processes may see. Stays when the source
-    /// goes, so that mappings stay readable.
-    pub(crate) fn frame(&self) -> Option<FirmwareFrame> {
-        match self.frame.load(Ordering::Acquire) {
-            NO_FRAME => None,
-            // INVARIANT: By the type invariant.
-            frame => Some(FirmwareFrame(frame)),
-        }
+    /// Follows the ID at a place of this object from now on.
+    pub(crate) fn follow(&self, place: Place<'_>) {
+        // INVARIANT: The place is that of one of `kept`.
+        self.live.store(place.0, Ordering::Release);
     }
 
     /// Follows no ID any longer.
-    pub(crate) fn detach(&self) {
+    pub(crate) fn follow_none(&self) {
         // INVARIANT: No source is attached.
         self.live.store(self.nowhere(), Ordering::Release);
     }
 
     /// Where `live` points as long as no source is attached.
     fn nowhere(&self) -> *mut u64 {
-        self.processed[0].as_ptr()
+        (&raw const self.processed).cast_mut().cast()
     }
 
-    /// Whether the live ID is not the processed one.
+    /// Lets processes see the page that holds the ID at `paddr`, if it is fit to be seen. Returns
+    /// whether they may from now on. May sleep.
+    ///
+    /// That is looked at each time. It is only ever one page: were it exchanged for another, those
+    /// who have mapped the first one would go on to look at that.
+    pub(crate) fn show_page_of(&self, paddr: u64) -> bool {
+        let offset = (paddr % PAGE_SIZE as u64) as usize;
+        let frame = PublicFrame::new(paddr, |page| {
+            page.bytes()
+                .enumerate()
+                .all(|(at, byte)| byte == 0 || (offset..offset + SIZE).contains(&at))
+        });
+        let Some(frame) = frame else {
+            return false;
+        };
+
+        self.shown
+            .lock()
+            .get_or_insert(Shown { paddr, frame })
+            .paddr
+            == paddr
+    }
+
+    /// The frame that processes may see, if there ever was one. It stays when the source goes, so
+    /// that mappings stay readable. May sleep.
+    pub(crate) fn shown_frame(&self) -> Option<PublicFrame> {
+        self.shown.lock().map(|shown| shown.frame)
+    }
+
+    /// Whether the live ID is not the processed one. In any context.
     ///
     /// If it is, whoever asks sees all that was stored before [`Self::set_processed`].
+    ///
+    /// The four loads are not one: restores and changes may come in between. Each half is the live
+    /// one first and the processed one later. That they are equal says that the ID which was live
+    /// at the first load, or a later one, has been processed by now; so the generation that is
+    /// loaded after this is not older than the call, which is what matters. It takes for granted
+    /// that no ID comes back, as the specification of the ID does.
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
-        Self::load(self.live.load(Ordering::Acquire)) != self.processed()
+        self.place().read() != self.processed()
+    }
+
+    /// Where `live` points.
+    #[inline]
+    fn place(&self) -> Place<'_> {
+        // INVARIANT: By the type invariant this is the address of `processed` or of one of `kept`;
+        // both live as long as `self`. By the invariant of `Kept` both halves can be read.
+        Place(self.live.load(Ordering::Acquire), PhantomData)
     }
 
     /// The processed ID.
@@ -271,37 +252,10 @@ impl TrackedHwId {
         self.processed[1].store(hwid.0[1], Ordering::Release);
     }
 
-    /// Reads an ID, each half in one piece, the first one first.
-    ///
-    /// `addr` must be what `live` was at some time.
-    #[inline]
-    fn load(addr: *mut u64) -> HwId {
-        // SAFETY: By the type invariant this is the address of `processed` or of one of `kept`,
-        // which only grows; both live as long as `self`. By the invariant of `Place` both halves
-        // can be read. Volatile, as the hypervisor changes them.
-        unsafe { HwId([addr.read_volatile(), addr.add(1).read_volatile()]) }
-    }
-
-    /// Reads the live ID, if there is a source, until it comes out twice the same.
-    ///
-    /// The hypervisor rewrites the ID while the virtual machine is stopped. A stop between the two
-    /// loads of a read gives a mixture of two IDs; the next read then begins after the restore and
-    /// differs. An ID that never comes to rest is none; after some attempts, whatever is there is
-    /// taken, rather than never returning.
+    /// Reads the live ID, if there is a source, see [`Place::read_stable`].
     pub(crate) fn read_stable(&self) -> Option<HwId> {
-        let addr = self.live.load(Ordering::Acquire);
-        if addr == self.nowhere() {
-            return None;
-        }
+        let place = self.place();
 
-        let mut last = Self::load(addr);
-        for _ in 0..1000 {
-            let next = Self::load(addr);
-            if next == last {
-                break;
-            }
-            last = next;
-        }
-        Some(last)
+        (place.0 != self.nowhere()).then(|| place.read_stable())
     }
 }

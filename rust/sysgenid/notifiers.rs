@@ -4,10 +4,10 @@
 //!
 //! C header: `include/linux/sysgenid.h`
 
-use crate::bindings::sysgenid_helper_call_notifiers;
+use crate::bindings::call_notifiers;
 
 /// Calls all subscribers. May sleep.
 pub(crate) fn call(generation: u32) {
     // SAFETY: The chain is a static of this module; its lock sleeps, which the caller allows.
-    unsafe { sysgenid_helper_call_notifiers(generation) };
+    unsafe { call_notifiers(generation) };
 }

@@ -4,6 +4,7 @@
 
 use crate::{
     bindings::{
+        page_address,
         sysgenid_page,
         SYSGENID_PAGE_HWID, //
     },
@@ -49,7 +50,7 @@ impl SharedPage {
         let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
 
         // SAFETY: `page` is a page that was allocated from low memory.
-        let addr = unsafe { crate::bindings::sysgenid_helper_page_address(page.as_ptr().cast()) };
+        let addr = unsafe { page_address(page.as_ptr().cast()) };
 
         // INVARIANT: This is the address of the page.
         Ok(Self {
@@ -110,10 +111,10 @@ impl SharedPage {
             .store(flags, Ordering::Release);
     }
 
-    /// Whether page 1 can be mapped.
+    /// Whether page 1 can be mapped. If so, the caller finds its frame.
     pub(crate) fn has_hwid_offset(&self) -> bool {
         self.word(offset_of!(sysgenid_page, flags))
-            .load(Ordering::Relaxed)
+            .load(Ordering::Acquire)
             & SYSGENID_PAGE_HWID
             != 0
     }

@@ -9,6 +9,7 @@ use crate::bindings::{
     sysgenid_register_source,
     sysgenid_source,
     sysgenid_source_hwid,
+    sysgenid_source_is_pending,
     sysgenid_unregister_source,
     SYSGENID_HWID_SIZE, //
 };
@@ -25,16 +26,20 @@ pub(crate) type HwIdBytes = [u8; SYSGENID_HWID_SIZE as usize];
 
 /// What the counter asks of a source.
 ///
-/// The methods may sleep and are never called at the same time.
+/// No method is called at the same time as itself.
 pub(crate) trait Source: Send + Sync + 'static {
-    /// Mixes the first ID into the RNG, without credit.
+    /// The name of the device that has the ID.
+    fn name(&self) -> &CStr;
+
+    /// Mixes the first ID into the RNG, without credit. May sleep.
     fn mix(&self, hwid: &HwIdBytes);
 
-    /// Mixes a new ID into the RNG, without credit, and reseeds it before returning.
+    /// Mixes a new ID into the RNG, without credit, and reseeds it before returning. Must not
+    /// sleep.
     fn reseed(&self, hwid: &HwIdBytes) -> Result;
 
-    /// Tells the log of a change, when everybody else has been told.
-    fn report(&self, reseeded: Result);
+    /// Tells of a change those for whom there is time. May sleep.
+    fn report(&self, hwid: &HwIdBytes, reseeded: Result);
 }
 
 /// A registered source, unregistered when this is dropped.
@@ -59,12 +64,16 @@ impl<T: Source> SourceRegistration<T> {
     ///
     /// For the errors see `sysgenid_register_source()`.
     pub(crate) fn new(paddr: u64, source: T) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
+        try_pin_init!(&this in Self {
             source,
             raw <- Opaque::try_ffi_init(move |slot: *mut sysgenid_source| {
+                // SAFETY: `source` was initialised, and stays as it is.
+                let name = unsafe { (*this.as_ptr()).source.name() };
+
                 // SAFETY: `slot` is valid for writes.
                 unsafe {
                     slot.write(sysgenid_source {
+                        name: name.as_char_ptr(),
                         hwid: paddr,
                         mix: Some(Self::mix_callback),
                         reseed: Some(Self::reseed_callback),
@@ -84,6 +93,13 @@ impl<T: Source> SourceRegistration<T> {
     pub(crate) fn notify(&self) {
         // SAFETY: By the type invariant the source is registered.
         unsafe { sysgenid_notify_source(self.raw.get()) };
+    }
+
+    /// Whether the ID has changed. In any context.
+    #[inline]
+    pub(crate) fn is_pending(&self) -> bool {
+        // SAFETY: By the type invariant the source is registered.
+        unsafe { sysgenid_source_is_pending(self.raw.get()) }
     }
 
     /// The physical address of the live ID.
@@ -130,11 +146,15 @@ impl<T: Source> SourceRegistration<T> {
 
     /// # Safety
     ///
-    /// For the counter only, with what [`Self::new`] has registered.
-    unsafe extern "C" fn report_callback(raw: *mut sysgenid_source, reseeded: c_int) {
+    /// For the counter only, with what [`Self::new`] has registered and an ID.
+    unsafe extern "C" fn report_callback(
+        raw: *mut sysgenid_source,
+        hwid: *const u8,
+        reseeded: c_int,
+    ) {
         // SAFETY: The caller promises just this.
-        let source = unsafe { Self::source(raw) };
-        source.report(to_result(reseeded));
+        let (source, hwid) = unsafe { (Self::source(raw), &*hwid.cast()) };
+        source.report(hwid, to_result(reseeded));
     }
 }
 

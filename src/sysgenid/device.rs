@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Open files of `/dev/sysgenid`: what each system call does for one descriptor.
+//! The device: what each system call on `/dev/sysgenid` does, and its attributes in sysfs.
+//!
+//! Every entry point begins with [`Generation::refresh`], so that no answer is older than the
+//! restore that came before the call.
 
 use crate::{
     bindings::{
@@ -15,6 +18,10 @@ use crate::{
         VM_MAYSHARE, //
     },
     capability::may_checkpoint_restore,
+    descriptor::{
+        Descriptor,
+        State, //
+    },
     generation::{
         Generation,
         Settled, //
@@ -27,21 +34,18 @@ use crate::{
     },
     sysfs::AttributeInfo,
     uaccess::{
-        get_u32,
-        put_u32, //
+        put_u32,
+        Destination,
+        Source, //
     },
     wait_queue::PollTable, //
 };
-use core::{
-    fmt::Write,
-    sync::atomic::Ordering, //
-};
+use core::fmt::Write;
 use kernel::{
     bindings,
     fs::{
         file::flags::{
             O_ACCMODE,
-            O_NONBLOCK,
             O_RDWR,
             O_WRONLY, //
         },
@@ -88,80 +92,6 @@ impl TryFrom<u32> for Track {
     }
 }
 
-/// What a descriptor has acknowledged, and whether it takes part: the word of an [`OpenFile`].
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct State(u64);
-
-impl State {
-    /// Whether it counts as a watcher.
-    const TRACKED: u64 = 1 << 32;
-    /// Whether it is open for writing, and so may take part. Never changes.
-    const WRITABLE: u64 = 1 << 33;
-
-    fn new(acknowledged: u32, is_tracked: bool, is_writable: bool) -> Self {
-        let writable = if is_writable { Self::WRITABLE } else { 0 };
-
-        Self(u64::from(acknowledged) | writable).with_tracked(is_tracked)
-    }
-
-    /// The acknowledged generation.
-    #[inline]
-    pub(crate) fn acknowledged(self) -> u32 {
-        self.0 as u32
-    }
-
-    #[inline]
-    pub(crate) fn with_acknowledged(self, generation: u32) -> Self {
-        Self(self.0 & !u64::from(u32::MAX) | u64::from(generation))
-    }
-
-    #[inline]
-    pub(crate) fn is_tracked(self) -> bool {
-        self.0 & Self::TRACKED != 0
-    }
-
-    pub(crate) fn with_tracked(self, is_tracked: bool) -> Self {
-        Self(self.0 & !Self::TRACKED | if is_tracked { Self::TRACKED } else { 0 })
-    }
-
-    #[inline]
-    fn is_writable(self) -> bool {
-        self.0 & Self::WRITABLE != 0
-    }
-}
-
-/// An open file description, tracked or not.
-#[derive(Clone, Copy)]
-pub(crate) struct Watcher<'a>(OpenFile<'a>);
-
-impl Watcher<'_> {
-    /// What other threads may be changing at this time.
-    #[inline]
-    pub(crate) fn state(self) -> State {
-        State(self.0.word().load(Ordering::Relaxed))
-    }
-
-    /// Changes the state, unless it is not `old` any longer.
-    #[inline]
-    pub(crate) fn replace(self, old: State, new: State) -> bool {
-        self.0
-            .word()
-            .compare_exchange(old.0, new.0, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    /// Whether the acknowledged generation is not the current one.
-    #[inline]
-    pub(crate) fn is_outdated(self, generation: &Generation) -> bool {
-        self.state().acknowledged() != generation.current()
-    }
-
-    #[inline]
-    fn is_nonblocking(self) -> bool {
-        self.0.file().flags() & O_NONBLOCK != 0
-    }
-}
-
 /// The device: what all descriptors share.
 #[pin_data]
 pub(crate) struct Device {
@@ -183,7 +113,7 @@ impl Device {
 
     /// The counter, with no change pending.
     #[inline]
-    pub(crate) fn refreshed(&self) -> &Generation {
+    fn refreshed(&self) -> &Generation {
         self.generation.refresh();
         &self.generation
     }
@@ -199,8 +129,8 @@ impl Device {
 
     /// What `poll()` returns.
     #[inline]
-    fn events(&self, watcher: Watcher<'_>) -> u32 {
-        if watcher.is_outdated(&self.generation) {
+    fn events(&self, descriptor: Descriptor<'_>) -> u32 {
+        if descriptor.is_outdated(self.generation.current()) {
             EPOLLIN | EPOLLRDNORM
         } else {
             0
@@ -209,47 +139,48 @@ impl Device {
 
     /// `poll()` of somebody who is going to wait, or of the first after a change.
     #[cold]
-    fn poll_slowly(&self, watcher: Watcher<'_>, table: Option<PollTable<'_>>) -> u32 {
+    fn poll_slowly(&self, descriptor: Descriptor<'_>, table: Option<PollTable<'_>>) -> u32 {
         // Also where the answer is known already: an edge-triggered waiter wants to hear of what
         // comes after it.
         if let Some(table) = table {
-            self.generation.poll(watcher.0.file(), table);
+            self.generation.poll(descriptor.file(), table);
         }
         self.generation.refresh();
-        self.events(watcher)
+        self.events(descriptor)
     }
 
     /// `SYSGENID_SET_WATCHER_TRACKING`
-    fn set_tracking(&self, watcher: Watcher<'_>, arg: usize) -> Result<isize> {
+    fn set_tracking(&self, descriptor: Descriptor<'_>, arg: usize) -> Result<isize> {
         let track = match arg {
             0 => false,
             1 => true,
             _ => return Err(EINVAL),
         };
 
-        if !watcher.state().is_writable() {
+        // Only who may write can hold up a control plane; to step out is open to everybody.
+        if track && !descriptor.state().is_writable() {
             return Err(EBADF);
         }
-        self.generation.set_tracking(watcher, track);
+        self.generation.set_tracking(descriptor, track);
         Ok(0)
     }
 
     /// `SYSGENID_WAIT_WATCHERS`
     #[inline]
-    fn wait_watchers(&self, watcher: Watcher<'_>, timeout_ms: usize) -> Result<isize> {
-        if self.generation.is_settled(watcher) {
+    fn wait_watchers(&self, descriptor: Descriptor<'_>, timeout_ms: usize) -> Result<isize> {
+        if self.generation.is_settled(descriptor) {
             return Ok(0);
         }
-        self.wait_watchers_slowly(watcher, timeout_ms)
+        self.wait_watchers_slowly(descriptor, timeout_ms)
     }
 
     #[cold]
-    fn wait_watchers_slowly(&self, watcher: Watcher<'_>, timeout_ms: usize) -> Result<isize> {
+    fn wait_watchers_slowly(&self, descriptor: Descriptor<'_>, timeout_ms: usize) -> Result<isize> {
         let start = Instant::now();
 
         match self
             .generation
-            .wait_settled(watcher, || jiffies_left(start, timeout_ms))
+            .wait_settled(descriptor, || jiffies_left(start, timeout_ms))
         {
             Settled::Yes => Ok(0),
             Settled::TimedOut => Err(Error::from_errno(-(bindings::ETIME as i32))),
@@ -302,6 +233,14 @@ impl Operations for Device {
             mode: 0o444,
             show: |device, f| writeln!(f, "{}", device.refreshed().outdated()),
         },
+        AttributeInfo {
+            name: c"source",
+            mode: 0o444,
+            show: |device, f| {
+                device.refreshed().write_source_name(f)?;
+                writeln!(f)
+            },
+        },
     ];
 
     fn open(&self, file: &File) -> Result<u64> {
@@ -309,63 +248,69 @@ impl Operations for Device {
         let is_tracked = self.tracks(is_writable);
         let acknowledged = self.refreshed().join(is_tracked);
 
-        Ok(State::new(acknowledged, is_tracked, is_writable).0)
+        Ok(State::new(acknowledged, is_tracked, is_writable).word())
     }
 
     fn release(&self, file: OpenFile<'_>) {
-        let watcher = Watcher(file);
+        let descriptor = Descriptor::new(file);
 
-        if watcher.state().is_tracked() {
-            self.generation.forget(watcher);
+        if descriptor.state().is_tracked() {
+            self.generation.forget(descriptor);
         }
     }
 
     #[inline]
-    fn read(&self, file: OpenFile<'_>, buf: UserPtr, len: usize) -> Result<usize> {
-        let watcher = Watcher(file);
+    fn read(
+        &self,
+        file: OpenFile<'_>,
+        to: impl Destination,
+        is_nonblocking: bool,
+    ) -> Result<usize> {
+        let descriptor = Descriptor::new(file);
 
         self.generation.refresh();
 
-        if len < size_of::<u32>() {
-            return if len == 0 { Ok(0) } else { Err(EINVAL) };
+        if to.len() < size_of::<u32>() {
+            return if to.len() == 0 { Ok(0) } else { Err(EINVAL) };
         }
 
-        if !watcher.is_outdated(&self.generation) {
-            if watcher.is_nonblocking() {
+        if !descriptor.is_outdated(self.generation.current()) {
+            if is_nonblocking || descriptor.is_nonblocking() {
                 return Err(EAGAIN);
             }
-            self.generation.wait_outdated(watcher)?;
+            self.generation.wait_outdated(descriptor)?;
         }
 
         let current = self.generation.current();
-        put_u32(buf, current)?;
+        to.put_u32(current)?;
 
-        if !watcher.state().is_writable() {
+        if !descriptor.state().is_writable() {
             // If there is a newer generation already, the next read returns it at once.
-            let _ = self.generation.acknowledge(watcher, current);
+            let _ = self.generation.acknowledge(descriptor, current);
         }
         Ok(size_of::<u32>())
     }
 
     #[inline]
-    fn write(&self, file: OpenFile<'_>, buf: UserPtr, len: usize) -> Result<usize> {
+    fn write(&self, file: OpenFile<'_>, from: impl Source) -> Result<usize> {
         self.generation.refresh();
 
-        if len != size_of::<u32>() {
+        if from.len() != size_of::<u32>() {
             return Err(EINVAL);
         }
-        self.generation.acknowledge(Watcher(file), get_u32(buf)?)?;
+        self.generation
+            .acknowledge(Descriptor::new(file), from.get_u32()?)?;
         Ok(size_of::<u32>())
     }
 
     #[inline]
     fn poll(&self, file: OpenFile<'_>, table: Option<PollTable<'_>>) -> u32 {
-        let watcher = Watcher(file);
+        let descriptor = Descriptor::new(file);
 
         if table.is_some() || self.generation.is_pending() {
-            return self.poll_slowly(watcher, table);
+            return self.poll_slowly(descriptor, table);
         }
-        self.events(watcher)
+        self.events(descriptor)
     }
 
     fn mmap(&self, vma: &VmaNew, offset: usize) -> Result {
@@ -393,13 +338,13 @@ impl Operations for Device {
 
     #[inline]
     fn ioctl(&self, file: OpenFile<'_>, cmd: u32, arg: usize) -> Result<isize> {
-        let watcher = Watcher(file);
+        let descriptor = Descriptor::new(file);
 
         self.generation.refresh();
 
         match cmd {
-            SYSGENID_SET_WATCHER_TRACKING => self.set_tracking(watcher, arg),
-            SYSGENID_WAIT_WATCHERS => self.wait_watchers(watcher, arg),
+            SYSGENID_SET_WATCHER_TRACKING => self.set_tracking(descriptor, arg),
+            SYSGENID_WAIT_WATCHERS => self.wait_watchers(descriptor, arg),
             SYSGENID_TRIGGER_GEN_UPDATE => self.trigger(arg),
             SYSGENID_GET_OUTDATED_WATCHERS => Ok(self.generation.outdated() as isize),
             SYSGENID_GET_GENERATION => {
@@ -412,7 +357,7 @@ impl Operations for Device {
 
     fn show_fdinfo(&self, file: OpenFile<'_>, seq: &SeqFile) {
         let generation = self.refreshed().current();
-        let state = Watcher(file).state();
+        let state = Descriptor::new(file).state();
 
         seq_print!(seq, "sysgenid_generation:\t{generation}\n");
         seq_print!(seq, "sysgenid_acked:\t{}\n", state.acknowledged());

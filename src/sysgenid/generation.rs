@@ -4,29 +4,34 @@
 //! place where it changes, [`Generation::advance`].
 
 use crate::{
-    attached_source::Source,
+    announcer::{
+        Announcement,
+        Announcer,
+        Report, //
+    },
+    attached_source::AttachedSource,
     bindings::{
         sysgenid_source,
         EPOLLIN,
         EPOLLRDNORM, //
     },
-    device::Watcher, //
+    descriptor::Descriptor,
     hwid::{
         HwId,
         TrackedHwId, //
     },
     misc_device::Frame,
-    notifiers,
     shared_page::SharedPage,
-    uevents::Uevents,
     wait_queue::{
         PollTable,
         WaitQueue, //
-    },
+    }, //
 };
 use core::{
+    fmt::Write,
     ops::ControlFlow,
     sync::atomic::{
+        AtomicU32,
         AtomicU64,
         Ordering, //
     },
@@ -39,6 +44,7 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*,
     static_lock_class,
+    str::Formatter,
     sync::{
         Mutex,
         SpinLock, //
@@ -60,11 +66,15 @@ pub(crate) enum Settled {
     Interrupted,
 }
 
+/// How often a change begins anew because the hardware ID has changed again meanwhile. It ends, even
+/// if a broken hypervisor gives out new IDs faster than they can be processed.
+const ATTEMPTS: usize = 16;
+
 /// What only one change at a time may touch.
 #[derive(Default)]
 struct Change {
     /// The attached source.
-    source: Option<Source>,
+    source: Option<AttachedSource>,
     /// Whether `page` holds a hardware ID, because there was a source at some time.
     has_hwid: bool,
 }
@@ -92,10 +102,13 @@ impl Count {
 
 /// The generation counter.
 ///
-/// Locks, outermost first: `change` serialises changes and may be held for long, as a change
-/// reseeds the RNG; `tracked` keeps the number of watchers from changing while all of them become
-/// outdated, and is held for a few instructions. Nobody is woken, and nothing sleeps, under
-/// `tracked`.
+/// A change does not sleep: whoever notices it runs it, from the reseed to the publication, under
+/// the spinlock `change`, and nobody waits for longer than that takes. What may sleep, subscribers
+/// in the kernel above all, follows from a worker, see [`Announcer`].
+///
+/// Locks, outermost first: `attachment` serialises the coming and going of sources, and sleeps;
+/// `change` serialises changes; `tracked` keeps the number of watchers from changing while all of
+/// them become outdated, and is held for a few instructions. Nobody is woken under a spinlock.
 #[pin_data]
 pub(crate) struct Generation {
     /// The hardware ID. That of the source differs from the processed one while a change is
@@ -114,13 +127,17 @@ pub(crate) struct Generation {
     /// Woken by each change and when the last outdated watcher has gone or acknowledged.
     #[pin]
     settled: WaitQueue,
+    /// The latest generation for which all who wait have been woken.
+    woken: AtomicU32,
     /// The number of watchers.
     #[pin]
     tracked: SpinLock<u32>,
     #[pin]
-    change: Mutex<Change>,
-    /// The uevents of changes. Filled under `change`.
-    uevents: Uevents,
+    change: SpinLock<Change>,
+    #[pin]
+    attachment: Mutex<()>,
+    /// Filled under `change`.
+    announcer: Announcer,
 }
 
 impl Generation {
@@ -136,9 +153,11 @@ impl Generation {
                 static_lock_class!(),
             ),
             settled <- WaitQueue::new(0, c"sysgenid_settled", static_lock_class!()),
+            woken: AtomicU32::new(0),
             tracked <- new_spinlock!(0, "sysgenid_tracked"),
-            change <- new_mutex!(Change::default(), "sysgenid_change"),
-            uevents: Uevents::new()?,
+            change <- new_spinlock!(Change::default(), "sysgenid_change"),
+            attachment <- new_mutex!((), "sysgenid_attachment"),
+            announcer: Announcer::new()?,
         })
     }
 
@@ -149,14 +168,14 @@ impl Generation {
 
     /// The current generation, as of the last processed change.
     ///
-    /// The one in the page, which programs look at without a system call: of two words one would
-    /// be behind the other.
+    /// The only copy that is read is the one in the shared page, so that the kernel and programs
+    /// cannot disagree.
     #[inline]
     pub(crate) fn current(&self) -> u32 {
         self.page.generation()
     }
 
-    /// Whether the hardware ID is not the one that was processed last.
+    /// Whether the hardware ID is not the one that was processed last. In any context.
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
         self.hwid.is_pending()
@@ -176,66 +195,93 @@ impl Generation {
     /// The slow path of [`Self::refresh`].
     #[cold]
     fn catch_up(&self) {
-        self.with_change(|change| self.process(change));
-    }
-
-    /// Processes a change of the hardware ID, if there is one, unless somebody else is at it.
-    ///
-    /// For notifications, which must not wait for a change: a change may itself call the chain that
-    /// they come from. Whoever runs a change looks for another one afterwards, so that nothing is
-    /// lost by going away here.
-    pub(crate) fn notify(&self) {
-        // Ends, even if a broken hypervisor gives out new IDs faster than they can be processed.
-        for _ in 0..16 {
+        for _ in 0..ATTEMPTS {
+            self.with_change(|change| self.process(change));
             if !self.is_pending() {
                 return;
             }
-            let Some(mut change) = self.change.try_lock() else {
-                return;
-            };
-            self.process(&mut change);
         }
     }
 
-    /// Calls `f` as the only one who changes anything, and makes up for the notifications that
-    /// have gone away meanwhile. May sleep.
+    /// Processes a change of the hardware ID, if there is one, and wakes those whom the task that
+    /// has processed it did not come to wake yet. May sleep.
+    ///
+    /// For notifications: who runs a change may have to wait for the processor after it, so that
+    /// this one, which need not, also ends what that one has begun.
+    pub(crate) fn notify(&self) {
+        self.refresh();
+        self.wake();
+    }
+
+    /// Calls `f` as the only one who changes anything, and wakes those who wait if there is
+    /// another generation. `f` must not sleep. May sleep itself.
     fn with_change<R>(&self, f: impl FnOnce(&mut Change) -> R) -> R {
         let result = f(&mut self.change.lock());
 
-        self.notify();
+        self.wake();
         result
     }
 
-    /// Processes a change of the hardware ID, if there still is one. May sleep.
-    fn process(&self, change: &mut Change) {
+    /// Wakes those who wait, unless somebody has done so since the last change. May sleep.
+    #[inline]
+    fn wake(&self) {
+        let current = self.current();
+
+        if self.woken.load(Ordering::Relaxed) != current {
+            WaitQueue::wake_all_of([&self.changed, &self.settled]);
+            // Afterwards, so that nobody relies on a walk that has not come to its end. Of two at
+            // the same time one may go back to its earlier generation; the next wakes once more.
+            self.woken.store(current, Ordering::Relaxed);
+        }
+    }
+
+    /// Processes a change of the hardware ID, if there still is one.
+    fn process(&self, change: &Change) {
         if self.is_pending() {
             self.process_pending(change);
         }
     }
 
     #[cold]
-    fn process_pending(&self, change: &mut Change) {
-        let Some(source) = change.source.as_mut() else {
+    fn process_pending(&self, change: &Change) {
+        let Some(source) = change.source else {
             return;
         };
-
-        if let Some(hwid) = self.hwid.read_stable() {
-            if hwid != self.hwid.processed() {
-                let reseeded = source.reseed(hwid);
-                // 2^31 hardware events beyond the reach of software do not happen; if they did,
-                // the counter would stay at its end rather than start again.
-                self.advance(self.current().saturating_add(1), Some(hwid));
-                source.report(reseeded);
-            }
+        let Some(mut hwid) = self.hwid.read_stable() else {
+            return;
+        };
+        if hwid == self.hwid.processed() {
+            return;
         }
+
+        let mut reseeded = source.reseed(hwid);
+        for _ in 1..ATTEMPTS {
+            // If a snapshot was taken since the ID was read, this may be one of its clones, and
+            // the RNG may have the same state in all of them.
+            match self.hwid.read_stable() {
+                Some(now) if now != hwid => hwid = now,
+                _ => break,
+            }
+            reseeded = source.reseed(hwid);
+        }
+
+        // 2^31 hardware events beyond the reach of software do not happen; if they did, the
+        // counter would stay at its end rather than start again.
+        let next = self.current().saturating_add(1);
+        let report = Report {
+            source,
+            hwid,
+            reseeded,
+        };
+        self.advance(next, Some(report));
     }
 
-    /// Moves to generation `next`: what `hwid` stands for has already reached the RNG. For whoever
-    /// holds `change`. May sleep.
+    /// Moves to generation `next`: the hardware ID of `report`, if it is one of hardware, has
+    /// already reached the RNG.
     ///
     /// This is the only place where the generation changes, and where the order of what others see
-    /// of it is decided.
-    fn advance(&self, next: u32, hwid: Option<HwId>) {
+    /// of it is decided. For whoever holds `change`, who wakes those who wait without it.
+    fn advance(&self, next: u32, report: Option<Report>) {
         // At its end the counter stays, and with it who has acknowledged.
         if next != self.current() {
             let tracked = self.tracked.lock();
@@ -247,14 +293,14 @@ impl Generation {
         }
 
         // Last, as it tells those who look without a lock that no change is pending any longer.
-        if let Some(hwid) = hwid {
-            self.set_hwid(hwid);
+        if let Some(report) = &report {
+            self.set_hwid(report.hwid);
         }
 
-        WaitQueue::wake_all_of([&self.changed, &self.settled]);
-
-        notifiers::call(next);
-        self.uevents.send(next);
+        self.announcer.push(Announcement {
+            generation: next,
+            report,
+        });
     }
 
     /// Stores the hardware ID that the generation, which is to be stored before, accounts for.
@@ -265,69 +311,107 @@ impl Generation {
 
     /// Moves to the next generation, for other sources than hardware IDs. May sleep.
     pub(crate) fn bump(&self) {
-        self.with_change(|change| {
-            self.process(change);
-            self.advance(self.current().saturating_add(1), None);
-        });
+        // Only at its end, where it stays, could the counter refuse.
+        let _ = self.advance_to(|current| Ok(current.saturating_add(1)));
     }
 
     /// Moves to the generation max(`minimum`, current + 1), for software.
     ///
     /// `EOVERFLOW`, and no change, if that is above [`MAX_TRIGGERED`]. May sleep.
     pub(crate) fn trigger(&self, minimum: u32) -> Result {
-        self.with_change(|change| {
-            self.process(change);
-
-            let next = self.current().saturating_add(1).max(minimum);
+        self.advance_to(|current| {
+            let next = current.saturating_add(1).max(minimum);
             if next > MAX_TRIGGERED {
                 return Err(EOVERFLOW);
             }
-            self.advance(next, None);
-            Ok(())
+            Ok(next)
         })
+    }
+
+    /// Moves from the current generation to the one that `next` says. May sleep: until there is
+    /// room for another announcement.
+    fn advance_to(&self, next: impl Fn(u32) -> Result<u32>) -> Result {
+        loop {
+            let advanced = self.with_change(|change| {
+                self.process(change);
+                let next = next(self.current())?;
+
+                let has_room = self.announcer.has_room();
+                if has_room {
+                    self.advance(next, None);
+                }
+                Ok::<bool, Error>(has_room)
+            })?;
+
+            if advanced {
+                return Ok(());
+            }
+            self.announcer.make_room();
+        }
     }
 
     /// Attaches a source, see `sysgenid_register_source()` for what this does and returns.
-    pub(crate) fn attach(&self, mut source: Source) -> Result {
+    pub(crate) fn attach(&self, source: AttachedSource) -> Result {
+        let _attachment = self.attachment.lock();
+
+        if self.change.lock().source.is_some() {
+            return Err(EBUSY);
+        }
+
+        let paddr = source.paddr();
+        let place = self.hwid.locate(paddr)?;
+        let is_shown = self.hwid.show_page_of(paddr);
+        let hwid = place.read_stable();
+        source.mix(hwid);
+
         self.with_change(|change| {
-            if change.source.is_some() {
-                return Err(EBUSY);
+            if !change.has_hwid {
+                self.set_hwid(hwid);
+                change.has_hwid = true;
             }
-
-            let paddr = source.paddr();
-            let has_page = self.hwid.attach(paddr)?;
-
-            if let Some(hwid) = self.hwid.read_stable() {
-                source.mix(hwid);
-                if !change.has_hwid {
-                    self.set_hwid(hwid);
-                    change.has_hwid = true;
-                }
-            }
-            if has_page {
+            self.hwid.follow(place);
+            change.source = Some(source);
+            if is_shown {
                 self.page
                     .set_hwid_offset(Some((paddr % PAGE_SIZE as u64) as u32));
             }
-
-            change.source = Some(source);
             // A source that comes back may find that the system was cloned in the meantime.
             self.process(change);
-            Ok(())
-        })
+        });
+        Ok(())
     }
 
     /// Detaches the source at `source`, if it is attached. May sleep.
+    ///
+    /// A pending change is processed before it goes. When this returns, none of its callbacks runs
+    /// any longer.
     pub(crate) fn detach(&self, source: *mut sysgenid_source) {
-        self.with_change(|change| {
-            if change
+        let _attachment = self.attachment.lock();
+
+        let is_attached = self.with_change(|change| {
+            self.process(change);
+            let is_attached = change
                 .source
                 .take_if(|attached| attached.is(source))
-                .is_some()
-            {
-                self.hwid.detach();
+                .is_some();
+            if is_attached {
                 self.page.set_hwid_offset(None);
+                self.hwid.follow_none();
             }
+            is_attached
         });
+
+        if is_attached {
+            self.announcer.finish();
+        }
+    }
+
+    /// Writes the name of the attached source, or `none`.
+    pub(crate) fn write_source_name(&self, f: &mut Formatter<'_>) -> core::fmt::Result {
+        match self.change.lock().source {
+            Some(source) => f.write_fmt(fmt!("{}", source.name())),
+            None => f.write_str("none"),
+        }
     }
 
     /// Begins to watch: returns the generation that a new descriptor has acknowledged.
@@ -342,15 +426,15 @@ impl Generation {
     }
 
     /// Starts to track a descriptor, or to forget it.
-    pub(crate) fn set_tracking(&self, watcher: Watcher<'_>, track: bool) {
+    pub(crate) fn set_tracking(&self, descriptor: Descriptor<'_>, track: bool) {
         if track {
-            self.track(watcher);
+            self.track(descriptor);
         } else {
-            self.forget(watcher);
+            self.forget(descriptor);
         }
     }
 
-    fn track(&self, watcher: Watcher<'_>) {
+    fn track(&self, descriptor: Descriptor<'_>) {
         let mut tracked = self.tracked.lock();
         let generation = self.current();
         let mut is_counted = false;
@@ -358,7 +442,7 @@ impl Generation {
         // Another thread may acknowledge with this descriptor meanwhile, but neither track nor
         // forget it, and the generation stays.
         let acknowledged = loop {
-            let state = watcher.state();
+            let state = descriptor.state();
             if state.is_tracked() {
                 return;
             }
@@ -367,7 +451,7 @@ impl Generation {
                 self.count.fetch_add(Count::new(0, 1).0, Ordering::Relaxed);
                 is_counted = true;
             }
-            if watcher.replace(state, state.with_tracked(true)) {
+            if descriptor.replace(state, state.with_tracked(true)) {
                 break state.acknowledged();
             }
         };
@@ -381,17 +465,17 @@ impl Generation {
     }
 
     /// Stops to track a descriptor, if it is tracked.
-    pub(crate) fn forget(&self, watcher: Watcher<'_>) {
+    pub(crate) fn forget(&self, descriptor: Descriptor<'_>) {
         let mut tracked = self.tracked.lock();
         let generation = self.current();
 
         // Another thread may acknowledge with this descriptor meanwhile.
         let acknowledged = loop {
-            let state = watcher.state();
+            let state = descriptor.state();
             if !state.is_tracked() {
                 return;
             }
-            if watcher.replace(state, state.with_tracked(false)) {
+            if descriptor.replace(state, state.with_tracked(false)) {
                 break state.acknowledged();
             }
         };
@@ -427,9 +511,9 @@ impl Generation {
     ///
     /// `EINVAL`, and nothing acknowledged, if that is not the current generation.
     #[inline]
-    pub(crate) fn acknowledge(&self, watcher: Watcher<'_>, generation: u32) -> Result {
+    pub(crate) fn acknowledge(&self, descriptor: Descriptor<'_>, generation: u32) -> Result {
         loop {
-            let state = watcher.state();
+            let state = descriptor.state();
 
             if generation != self.current() {
                 return Err(EINVAL);
@@ -440,7 +524,7 @@ impl Generation {
             }
             // Whatever happens from here on, this was right when the generation was looked at; nor
             // is a later generation's acknowledgment undone, as it would have changed the state.
-            if watcher.replace(state, state.with_acknowledged(generation)) {
+            if descriptor.replace(state, state.with_acknowledged(generation)) {
                 if state.is_tracked() && self.uncount(generation) {
                     self.settled.wake_all();
                 }
@@ -457,10 +541,10 @@ impl Generation {
 
     /// Whether no watcher is outdated in the generation that a descriptor has acknowledged.
     #[inline]
-    pub(crate) fn is_settled(&self, watcher: Watcher<'_>) -> bool {
+    pub(crate) fn is_settled(&self, descriptor: Descriptor<'_>) -> bool {
         let count = self.count();
 
-        count.outdated() == 0 && count.generation() == watcher.state().acknowledged()
+        count.outdated() == 0 && count.generation() == descriptor.state().acknowledged()
     }
 
     /// The number of watchers.
@@ -472,11 +556,11 @@ impl Generation {
     ///
     /// `ERESTARTSYS` if a signal arrives. Sleeps.
     #[cold]
-    pub(crate) fn wait_outdated(&self, watcher: Watcher<'_>) -> Result {
+    pub(crate) fn wait_outdated(&self, descriptor: Descriptor<'_>) -> Result {
         self.changed.wait(|| {
             self.refresh();
 
-            if watcher.is_outdated(self) {
+            if descriptor.is_outdated(self.current()) {
                 ControlFlow::Break(Ok(()))
             } else if current!().signal_pending() {
                 ControlFlow::Break(Err(ERESTARTSYS))
@@ -488,15 +572,19 @@ impl Generation {
 
     /// Waits until no watcher is outdated or `left` says that no time is left. Sleeps.
     #[cold]
-    pub(crate) fn wait_settled(&self, watcher: Watcher<'_>, left: impl Fn() -> Jiffies) -> Settled {
+    pub(crate) fn wait_settled(
+        &self,
+        descriptor: Descriptor<'_>,
+        left: impl Fn() -> Jiffies,
+    ) -> Settled {
         self.settled.wait(|| {
             // Also before an answer that was waited for: the system may have been cloned since.
             self.refresh();
 
-            if watcher.is_outdated(self) {
+            if descriptor.is_outdated(self.current()) {
                 return ControlFlow::Break(Settled::Interrupted);
             }
-            if self.is_settled(watcher) {
+            if self.is_settled(descriptor) {
                 return ControlFlow::Break(Settled::Yes);
             }
             match left() {
@@ -515,12 +603,15 @@ impl Generation {
     /// The hardware ID that the current generation accounts for. May sleep.
     pub(crate) fn hwid(&self) -> HwId {
         self.refresh();
+
+        // Without the lock it could be one half each of two IDs.
+        let _change = self.change.lock();
         self.hwid.processed()
     }
 
     /// Lets uevents of later changes be sent for `dev`, or none any longer. May sleep.
     pub(crate) fn announce_for(&self, dev: Option<&Device>) {
-        self.uevents.set_device(dev);
+        self.announcer.set_device(dev);
     }
 
     /// Whether page 1 of the device can be mapped.
@@ -532,7 +623,7 @@ impl Generation {
     pub(crate) fn frame(&self, offset: usize) -> Option<Frame<'_>> {
         match offset {
             0 => Some(Frame::Page(self.page.page())),
-            1 => self.hwid.frame().map(Frame::Firmware),
+            1 => self.hwid.shown_frame().map(Frame::Public),
             _ => None,
         }
     }

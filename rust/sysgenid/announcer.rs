@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tells of changes of the generation those who may take their time: subscribers in the kernel,
+//! programs that listen for uevents, and the log of the source.
+//!
+//! A change itself does not sleep. What may sleep is left to a worker, so that a subscriber may do
+//! what anybody may: nobody waits for it, neither a system call that has noticed the change nor a
+//! lock.
+
+use crate::{
+    attached_source::AttachedSource,
+    hwid::HwId,
+    notifiers,
+    uevent, //
+};
+use kernel::{
+    bindings,
+    device::Device,
+    impl_has_work,
+    new_mutex,
+    new_spinlock,
+    new_work,
+    prelude::*,
+    str::CString,
+    sync::{
+        aref::ARef,
+        Arc,
+        Mutex,
+        SpinLock, //
+    },
+    workqueue::{
+        Queue as WorkQueue,
+        Work,
+        WorkItem, //
+    }, //
+};
+
+/// How many announcements may be pending.
+const PENDING: usize = 64;
+
+/// What a source has to report of a change.
+#[derive(Clone, Copy)]
+pub(crate) struct Report {
+    /// Attached, at least until [`Announcer::finish`] has returned.
+    pub(crate) source: AttachedSource,
+    /// The hardware ID that the RNG was reseeded for.
+    pub(crate) hwid: HwId,
+    /// What has come of that.
+    pub(crate) reseeded: Result,
+}
+
+/// A change that has happened.
+#[derive(Clone, Copy)]
+pub(crate) struct Announcement {
+    /// The generation since then.
+    pub(crate) generation: u32,
+    /// If it was a source that has changed it.
+    pub(crate) report: Option<Report>,
+}
+
+/// A ring of pending announcements.
+struct Pending {
+    ring: [Option<Announcement>; PENDING],
+    first: usize,
+    len: usize,
+    /// Whether there is a device that somebody could listen to, so that the ring gets emptied.
+    has_device: bool,
+}
+
+impl Pending {
+    /// Adds one, in place of the latest if there is no room. Returns whether it is the only one.
+    fn push(&mut self, announcement: Announcement) -> bool {
+        if self.len < PENDING {
+            self.len += 1;
+        }
+        self.ring[(self.first + self.len - 1) % PENDING] = Some(announcement);
+        self.len == 1
+    }
+
+    /// Takes the oldest.
+    fn pop(&mut self) -> Option<Announcement> {
+        if self.len == 0 {
+            return None;
+        }
+
+        let announcement = self.ring[self.first].take();
+        self.first = (self.first + 1) % PENDING;
+        self.len -= 1;
+        announcement
+    }
+}
+
+/// What the worker works on.
+#[pin_data]
+struct Queue {
+    /// Filled by one at a time, who holds the lock of changes outside of this one.
+    #[pin]
+    pending: SpinLock<Pending>,
+    /// The device, once there is one. Locked by whoever empties the ring.
+    #[pin]
+    device: Mutex<Option<ARef<Device>>>,
+    #[pin]
+    work: Work<Self>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Queue { self.work }
+}
+
+impl WorkItem for Queue {
+    type Pointer = Arc<Self>;
+
+    fn run(queue: Arc<Self>) {
+        queue.empty();
+    }
+}
+
+impl Queue {
+    /// Tells of all that is pending, unless there is no device yet. May sleep.
+    #[cold]
+    fn empty(&self) {
+        let device = self.device.lock();
+        let Some(dev) = &*device else {
+            return;
+        };
+
+        loop {
+            // A statement of its own, at whose end the spinlock is free again.
+            let next = self.pending.lock().pop();
+            let Some(Announcement { generation, report }) = next else {
+                return;
+            };
+
+            notifiers::call(generation);
+
+            let sent = CString::try_from_fmt(fmt!("SYSGENID={generation}"))
+                .and_then(|variable| uevent::send_change(dev, &variable));
+            if let Err(err) = sent {
+                pr_warn!("no uevent for generation {generation}: {err:?}\n");
+            }
+
+            // Last, as a line on a console takes longer than all else together.
+            if let Some(report) = report {
+                report.source.report(report.hwid, report.reseeded);
+            }
+        }
+    }
+}
+
+/// Tells of changes, one after the other and in their order. When this is dropped, no worker is at
+/// it any longer.
+pub(crate) struct Announcer(Arc<Queue>);
+
+impl Announcer {
+    /// For no device yet. May sleep.
+    pub(crate) fn new() -> Result<Self> {
+        let queue = pin_init!(Queue {
+            pending <- new_spinlock!(
+                Pending {
+                    ring: [None; PENDING],
+                    first: 0,
+                    len: 0,
+                    has_device: false,
+                },
+                "sysgenid_pending"
+            ),
+            device <- new_mutex!(None, "sysgenid_announcer"),
+            work <- new_work!("sysgenid_announcer"),
+        });
+
+        Ok(Self(Arc::pin_init(queue, GFP_KERNEL)?))
+    }
+
+    /// Sends the uevents of later changes, or none any longer, for this device, after telling of
+    /// what is pending. May sleep.
+    pub(crate) fn set_device(&self, dev: Option<&Device>) {
+        self.0.empty();
+        *self.0.device.lock() = dev.map(Into::into);
+        self.0.pending.lock().has_device = dev.is_some();
+        self.0.empty();
+    }
+
+    /// Whether there is room for another announcement. There is until somebody makes one.
+    #[inline]
+    pub(crate) fn has_room(&self) -> bool {
+        let pending = self.0.pending.lock();
+
+        // Nobody would make room, nor listens to what is lost, as long as there is no device.
+        pending.len < PENDING || !pending.has_device
+    }
+
+    /// Lets the worker tell of a change soon. Does not sleep.
+    ///
+    /// Must be called by one at a time. Without room this takes the place of the latest one, so
+    /// that whoever listens hears of the current generation at last. Those of before there is a
+    /// device are told of once there is one.
+    pub(crate) fn push(&self, announcement: Announcement) {
+        let queue = &self.0;
+
+        // Where others are pending, whoever takes those finds this one as well.
+        if queue.pending.lock().push(announcement) {
+            // The kernel crate's functions for queues of the system lack this one.
+            //
+            // SAFETY: A queue of the system is there for ever.
+            let workers = unsafe { WorkQueue::from_raw(bindings::system_dfl_wq) };
+
+            // If the work is pending already, it has not yet looked at the ring.
+            let _ = workers.enqueue(queue.clone());
+        }
+    }
+
+    /// Tells of all that is pending, to make room. May sleep.
+    #[cold]
+    pub(crate) fn make_room(&self) {
+        self.0.empty();
+    }
+
+    /// Waits until the worker has told of all that was pending before. May sleep.
+    pub(crate) fn finish(&self) {
+        // SAFETY: The work is initialised, and is not dropped before `self` is.
+        unsafe { bindings::flush_work(Work::raw_get(&raw const self.0.work)) };
+    }
+}
+
+impl Drop for Announcer {
+    fn drop(&mut self) {
+        // The worker runs code of this module, and nobody can enqueue it any longer.
+        self.finish();
+    }
+}
