@@ -34,6 +34,8 @@ mod compat;
 
 #[path = "../rust/kernel/capability.rs"]
 mod capability;
+#[path = "../rust/kernel/irq_lock.rs"]
+mod irq_lock;
 #[path = "../rust/kernel/memremap.rs"]
 mod memremap;
 #[path = "../rust/kernel/misc_device.rs"]

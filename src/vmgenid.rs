@@ -36,6 +36,8 @@ use kernel::{
 mod firmware;
 #[path = "vmgenid/guid.rs"]
 mod guid;
+#[path = "vmgenid/lines.rs"]
+mod lines;
 
 #[path = "../rust/bindings/bindings.rs"]
 mod bindings;
@@ -44,8 +46,12 @@ mod compat;
 
 #[path = "../rust/kernel/acpi.rs"]
 mod acpi;
+#[path = "../rust/kernel/cross_call.rs"]
+mod cross_call;
 #[path = "../rust/kernel/device_attributes.rs"]
 mod device_attributes;
+#[path = "../rust/kernel/interrupt_line.rs"]
+mod interrupt_line;
 #[path = "../rust/kernel/notify.rs"]
 mod notify;
 #[path = "../rust/kernel/platform.rs"]
@@ -67,6 +73,7 @@ use acpi::{
 use compat::acpi_device_table;
 use device_attributes::DeviceAttributes;
 use guid::Guid;
+use lines::Lines;
 use notify::Notify;
 use platform::bound_to_another;
 use rng::Reseeder;
@@ -143,6 +150,7 @@ const ATTRIBUTES: &[AttributeInfo<VmGenIdSource>] = &[
 
 /// A device whose ID is the source of the counter.
 struct Attached {
+    _lines: Lines,
     _attributes: DeviceAttributes<VmGenIdSource>,
     source: Arc<VmGenIdSource>,
 }
@@ -175,8 +183,11 @@ fn attach(dev: &Device, handle: Handle, is_own: bool) -> Result<Attached> {
         .and_then(|group| DeviceAttributes::new(dev, group))
         .inspect_err(|err| pr_err!("{name}: cannot add the sysfs attributes: {err:?}\n"))?;
 
+    let lines = Lines::listen(name, &source);
+
     pr_info!("{name}: hardware ID at {paddr:#x}\n");
     Ok(Attached {
+        _lines: lines,
         _attributes: attributes,
         source,
     })

@@ -23,7 +23,8 @@
  *          source is being registered. May sleep.
  * @reseed: mixes a new ID into the RNG without credit and reseeds it before it
  *          returns. Called before anybody sees the new generation, with a
- *          spinlock held: it must not sleep. Returns 0 or a negative errno,
+ *          spinlock held and interrupts disabled, also within a hard
+ *          interrupt: it must not sleep. Returns 0 or a negative errno,
  *          which does not keep the generation from changing. Called once more
  *          for the same generation if the ID changes again meanwhile.
  * @report: tells of a change, and of what @reseed has returned, those for whom
@@ -98,6 +99,20 @@ void sysgenid_notify_source(struct sysgenid_source *source);
  * Return: Whether sysgenid_notify_source() would find something to do.
  */
 bool sysgenid_source_is_pending(struct sysgenid_source *source);
+
+/**
+ * sysgenid_process_source() - process a change without waking those who wait
+ * @source: the source, registered
+ *
+ * For the handler of an interrupt, so that no program goes on before the change
+ * has been processed. The caller sees to it that sysgenid_notify_source() is
+ * called soon, which wakes those who wait. Does nothing if the ID is the one
+ * that was processed last; nor where spinlocks sleep (PREEMPT_RT).
+ *
+ * Context: Any context, also hard interrupts. Waits for another processor that
+ * is processing the change.
+ */
+void sysgenid_process_source(struct sysgenid_source *source);
 
 /**
  * sysgenid_source_hwid() - the hardware ID of a source

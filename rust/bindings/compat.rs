@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports, unused_macros)]
 
 use core::borrow::Borrow;
+use kernel::bindings;
 
 /// [`kernel::acpi_device_table!`], which names the table for modpost by itself since Linux 7.3.
 macro_rules! acpi_device_table {
@@ -31,3 +32,23 @@ pub(crate) fn smp_mb() {
     #[cfg(not(LINUX_7_3))]
     kernel::sync::barrier::smp_mb();
 }
+
+/// What handlers of interrupts return: since Linux 7.3 a type of its own, which bindgen makes.
+#[cfg(LINUX_7_3)]
+mod irqreturn {
+    use super::bindings::irqreturn;
+
+    pub(crate) const IRQ_NONE: irqreturn = irqreturn::IRQ_NONE;
+    pub(crate) const IRQ_WAKE_THREAD: irqreturn = irqreturn::IRQ_WAKE_THREAD;
+}
+#[cfg(not(LINUX_7_3))]
+mod irqreturn {
+    use super::bindings;
+
+    pub(crate) const IRQ_NONE: bindings::irqreturn_t = bindings::irqreturn_IRQ_NONE;
+    pub(crate) const IRQ_WAKE_THREAD: bindings::irqreturn_t = bindings::irqreturn_IRQ_WAKE_THREAD;
+}
+pub(crate) use irqreturn::{
+    IRQ_NONE,
+    IRQ_WAKE_THREAD, //
+};

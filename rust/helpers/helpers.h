@@ -7,11 +7,11 @@
 #define _SYSGENID_HELPERS_H
 
 #include <linux/acpi.h>
-#include <linux/cred.h>
 #include <linux/device.h>
 #include <linux/mm_types.h>
 #include <linux/notifier.h>
 #include <linux/pm_domain.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
 
@@ -19,16 +19,23 @@ acpi_handle sysgenid_helper_acpi_handle(struct device *dev);
 void sysgenid_helper_device_lock(struct device *dev);
 void sysgenid_helper_device_unlock(struct device *dev);
 void *sysgenid_helper_page_address(struct page *page);
-const struct cred *sysgenid_helper_override_kernel_cred(void);
-void sysgenid_helper_revert_cred(const struct cred *cred);
 bool sysgenid_helper_has_encrypted_memory(void);
 void sysgenid_helper_dev_pm_domain_set(struct device *dev, struct dev_pm_domain *domain);
 int sysgenid_helper_put_user_u32(u32 value, u32 __user *to);
 int sysgenid_helper_get_user_u32(u32 *value, const u32 __user *from);
-unsigned long sysgenid_helper_wait_queue_lock(struct wait_queue_head *head)
-	__acquires(&head->lock);
-void sysgenid_helper_wait_queue_unlock(struct wait_queue_head *head, unsigned long flags)
-	__releases(&head->lock);
+unsigned long sysgenid_helper_spin_lock_irqsave(spinlock_t *lock) __acquires(lock);
+bool sysgenid_helper_spin_trylock_irqsave(spinlock_t *lock, unsigned long *flags);
+void sysgenid_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
+	__releases(lock);
+unsigned int sysgenid_helper_this_cpu(void);
+bool sysgenid_helper_cpu_online(unsigned int cpu);
+bool sysgenid_helper_irq_may_move(unsigned int irq, unsigned int cpu);
+bool sysgenid_helper_irq_is_bound_to(unsigned int irq, unsigned int cpu);
+bool sysgenid_helper_irq_goes_to(unsigned int irq, unsigned int cpu);
+int sysgenid_helper_irq_bind_to(unsigned int irq, unsigned int cpu);
+int sysgenid_helper_irq_unbind(unsigned int irq);
+void sysgenid_helper_tracepoint_synchronize_unregister(void);
+long sysgenid_helper_ioctl_as_kernel(struct file *file, unsigned int cmd, unsigned long arg);
 void sysgenid_helper_cond_resched(void);
 /* <linux/random.h> declares it only where there is a VMGENID driver. */
 void add_vmfork_randomness(const void *unique_vm_id, size_t len);

@@ -2,18 +2,24 @@
 /* Helpers for rust/kernel/rng.rs. */
 
 #include <linux/cred.h>
+#include <linux/fs.h>
 #include <linux/random.h>
+#include <linux/sched.h>
 
 #include "helpers.h"
 
-const struct cred *sysgenid_helper_override_kernel_cred(void)
+/* For a file that has the operation. In any context that the operation allows. */
+long sysgenid_helper_ioctl_as_kernel(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	return override_creds(kernel_cred());
-}
+	const struct cred *cred = override_creds(kernel_cred());
+	unsigned int used = current->flags & PF_SUPERPRIV;
+	long ret = file->f_op->unlocked_ioctl(file, cmd, arg);
 
-void sysgenid_helper_revert_cred(const struct cred *cred)
-{
+	/* It is not the task, which happens to run here, that has used a privilege. */
+	if (!used)
+		current->flags &= ~PF_SUPERPRIV;
 	revert_creds(cred);
+	return ret;
 }
 
 /*

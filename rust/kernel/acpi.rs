@@ -203,3 +203,76 @@ impl<T: Notify> Drop for NotifyHandler<T> {
         };
     }
 }
+
+/// The line of the system control interrupt, by which firmware announces general-purpose events.
+/// `None` on platforms without one (hardware-reduced ACPI).
+pub(crate) fn system_control_line() -> Option<u32> {
+    // SAFETY: Read at boot and not changed after that.
+    let (flags, gsi) = unsafe {
+        let fadt = &raw const bindings::acpi_gbl_FADT;
+        ((*fadt).flags, (*fadt).sci_interrupt)
+    };
+    let mut irq = 0;
+
+    if flags & bindings::ACPI_FADT_HW_REDUCED != 0 {
+        return None;
+    }
+    // SAFETY: Takes any number, and writes to a variable of ours.
+    (unsafe { bindings::acpi_gsi_to_irq(gsi.into(), &mut irq) } == 0).then_some(irq)
+}
+
+/// Makes the platform raise one system control interrupt within the next seconds, for what happens
+/// with the next interrupt only: the timer of ACPI runs over every 2.3 s.
+///
+/// # Invariants
+///
+/// The handler is installed, and `irq` is the line of the interrupt.
+pub(crate) struct TimerEvent {
+    irq: u32,
+}
+
+impl TimerEvent {
+    /// Asks for the interrupt on `irq`, which is [`system_control_line`]. `None` if somebody else
+    /// uses the timer's event, or there is no such timer. May sleep.
+    pub(crate) fn new(irq: u32) -> Option<Self> {
+        // SAFETY: The handler takes no context.
+        let status = unsafe {
+            bindings::acpi_install_fixed_event_handler(
+                bindings::ACPI_EVENT_PMTIMER,
+                Some(Self::handler),
+                null_mut(),
+            )
+        };
+
+        // INVARIANT: Just installed.
+        (status == AE_OK).then_some(Self { irq })
+    }
+
+    /// # Safety
+    ///
+    /// For ACPICA only.
+    unsafe extern "C" fn handler(_context: *mut c_void) -> u32 {
+        // One is enough.
+        //
+        // SAFETY: A handler may disable its own event.
+        unsafe { bindings::acpi_disable_event(bindings::ACPI_EVENT_PMTIMER, 0) };
+        bindings::ACPI_INTERRUPT_HANDLED
+    }
+}
+
+impl Drop for TimerEvent {
+    fn drop(&mut self) {
+        // Removing does not wait for a handler, and complains of an event that has none. So it has
+        // to be over before.
+        //
+        // SAFETY: By the type invariant.
+        unsafe {
+            bindings::acpi_disable_event(bindings::ACPI_EVENT_PMTIMER, 0);
+            bindings::synchronize_irq(self.irq);
+            bindings::acpi_remove_fixed_event_handler(
+                bindings::ACPI_EVENT_PMTIMER,
+                Some(Self::handler),
+            );
+        }
+    }
+}

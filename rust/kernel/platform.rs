@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Platform devices that another driver is bound to.
+//! Platform devices that belong to other drivers.
 //!
 //! C headers: [`include/linux/platform_device.h`](srctree/include/linux/platform_device.h),
 //! [`include/linux/device/driver.h`](srctree/include/linux/device/driver.h)
@@ -19,6 +19,7 @@ use core::{
 use kernel::{
     acpi::IdTable,
     bindings,
+    container_of,
     device::Device,
     ffi::{
         c_int,
@@ -35,12 +36,72 @@ pub(crate) fn bound_to_another<T>(
     table: IdTable<T>,
     own: &CStr,
 ) -> impl Iterator<Item = ARef<Device>> + '_ {
-    successors(next(table, None), move |dev| next(table, Some(dev)))
-        .filter(|dev| is_bound_to_another(dev, own))
+    let ids = table.as_ptr().cast();
+
+    // SAFETY: A table ends with a zero one.
+    unsafe { all(ids) }.filter(|dev| is_bound_to_another(dev, own))
 }
 
-/// The first device with one of the IDs of `table`, or the next one after `start`, which is one.
-fn next<T>(table: IdTable<T>, start: Option<&Device>) -> Option<ARef<Device>> {
+/// The platform devices that firmware describes with the ID `id`, of at most 15 characters.
+pub(crate) fn with_id(id: &CStr) -> Result<KVec<ARef<Device>>> {
+    let mut ids = [bindings::acpi_device_id::default(); 2];
+    let mut devices = KVec::new();
+
+    for (to, from) in ids[0].id.iter_mut().zip(id.to_bytes()) {
+        *to = *from as _;
+    }
+    // SAFETY: The table ends with a zero one, and outlives the iterator.
+    for dev in unsafe { all(ids.as_ptr()) } {
+        devices.push(dev, GFP_KERNEL)?;
+    }
+    Ok(devices)
+}
+
+/// An interrupt line of a device.
+pub(crate) struct Line {
+    pub(crate) irq: u32,
+    /// Whether firmware says that the line may be shared.
+    pub(crate) is_shareable: bool,
+}
+
+/// The interrupt lines of a platform device.
+pub(crate) fn lines(dev: &Device) -> impl Iterator<Item = Line> + '_ {
+    (0..).map_while(move |number| {
+        // SAFETY: All devices of this file are platform devices, which have their resources as
+        // long as they are there.
+        let resource = unsafe {
+            let pdev = container_of!(raw(dev), bindings::platform_device, dev);
+            bindings::platform_get_resource(pdev, bindings::IORESOURCE_IRQ, number).as_ref()
+        }?;
+
+        Some(Line {
+            irq: resource.start as u32,
+            is_shareable: resource.flags as u32 & bindings::IORESOURCE_IRQ_SHAREABLE != 0,
+        })
+    })
+}
+
+/// The devices with one of some IDs.
+///
+/// # Safety
+///
+/// `ids` must point to a table that ends with a zero one, as long as the iterator is used.
+unsafe fn all(ids: *const bindings::acpi_device_id) -> impl Iterator<Item = ARef<Device>> {
+    // SAFETY: The caller promises it.
+    let next = move |start: Option<&Device>| unsafe { next(ids, start) };
+
+    successors(next(None), move |dev| next(Some(dev)))
+}
+
+/// The first device with one of the IDs, or the next one after `start`, which is one.
+///
+/// # Safety
+///
+/// `ids` must point to a table that ends with a zero one.
+unsafe fn next(
+    ids: *const bindings::acpi_device_id,
+    start: Option<&Device>,
+) -> Option<ARef<Device>> {
     let start = start.map_or(null_mut(), raw);
 
     // SAFETY: `matches()` takes what is passed here. The bus is always there, and `start` is null
@@ -49,7 +110,7 @@ fn next<T>(table: IdTable<T>, start: Option<&Device>) -> Option<ARef<Device>> {
         bindings::bus_find_device(
             &raw const bindings::platform_bus_type,
             start,
-            table.as_ptr().cast(),
+            ids.cast(),
             Some(matches),
         )
     };

@@ -6,8 +6,7 @@
 
 use crate::bindings::{
     anon_inode_getfile,
-    override_kernel_cred,
-    revert_cred,
+    ioctl_as_kernel,
     try_add_vmfork_randomness,
     RNDRESEEDCRNG, //
 };
@@ -41,7 +40,7 @@ pub(crate) fn announce_fork(unique: &[u8]) -> bool {
     unsafe { try_add_vmfork_randomness(unique.as_ptr().cast(), unique.len()) }
 }
 
-/// The right and the means to reseed the RNG, without sleeping.
+/// The right and the means to reseed the RNG, in any context.
 ///
 /// `RNDRESEEDCRNG` on the random device reseeds, on each kernel; `add_vmfork_randomness()`, which
 /// not all export, would call subscribers who may sleep. The device is opened by its number, as
@@ -130,31 +129,22 @@ impl Reseeder {
         })
     }
 
-    /// Mixes what is unique to a clone into the RNG, with no credit, and reseeds it at once. Does
-    /// not sleep.
+    /// Mixes what is unique to a clone into the RNG, with no credit, and reseeds it at once. In any
+    /// context, but on `PREEMPT_RT` not in a hard interrupt.
     ///
     /// When this returns `Ok`, no output of the RNG is that of another clone any longer. `ENODATA`
     /// if the RNG has never been seeded, and so has no output to protect.
     pub(crate) fn reseed(&self, unique: &[u8]) -> Result {
         mix(unique);
 
-        let file = self.file.as_ptr();
-        // SAFETY: By the type invariant.
-        let Some(ioctl) = (unsafe { (*(*file).f_op).unlocked_ioctl }) else {
-            return Err(ENXIO);
-        };
-
         // Whoever comes first after a restore runs this, and may have no rights at all; it is the
         // kernel that reseeds.
         //
-        // SAFETY: The credentials are those of the kernel itself, and are put back right below.
-        let cred = unsafe { override_kernel_cred() };
-        // SAFETY: By the type invariant; this ioctl takes no argument. `random_ioctl()` does not
-        // sleep for it: `crng_reseed()` takes spinlocks alone, and is called by interrupt handlers
-        // of the kernel as well, such as that of its VMGENID driver for device trees.
-        let ret = unsafe { ioctl(file, RNDRESEEDCRNG, 0) };
-        // SAFETY: `cred` is what this task had before.
-        unsafe { revert_cred(cred) };
+        // SAFETY: By the type invariant the file has the operation; this ioctl takes no argument.
+        // `random_ioctl()` does not sleep for it: `crng_reseed()` takes spinlocks alone, with
+        // interrupts disabled, and is called by interrupt handlers of the kernel as well, such as
+        // that of its VMGENID driver for device trees.
+        let ret = unsafe { ioctl_as_kernel(self.file.as_ptr(), RNDRESEEDCRNG, 0) };
 
         to_result(ret as i32)
     }

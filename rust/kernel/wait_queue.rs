@@ -10,8 +10,8 @@
 use crate::{
     bindings::{
         cond_resched,
-        wait_queue_lock,
-        wait_queue_unlock, //
+        spin_lock_irqsave,
+        spin_unlock_irqrestore, //
     },
     compat::smp_mb, //
 };
@@ -155,7 +155,8 @@ impl WaitQueue {
         // until they are taken out below, always under its lock. All other entries are valid under
         // the lock, with a function that takes its entry out at most.
         unsafe {
-            let mut flags = wait_queue_lock(head);
+            let lock = &raw mut (*head).lock;
+            let mut flags = spin_lock_irqsave(lock);
             insert_before((*head).head.next, &raw mut (*at).entry);
             insert_before(&raw mut (*head).head, &raw mut (*end).entry);
 
@@ -178,13 +179,13 @@ impl WaitQueue {
                 }
                 insert_before(next, &raw mut (*at).entry);
 
-                wait_queue_unlock(head, flags);
+                spin_unlock_irqrestore(lock, flags);
                 cond_resched();
-                flags = wait_queue_lock(head);
+                flags = spin_lock_irqsave(lock);
             }
 
             remove(&raw mut (*end).entry);
-            wait_queue_unlock(head, flags);
+            spin_unlock_irqrestore(lock, flags);
         }
     }
 

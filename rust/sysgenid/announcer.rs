@@ -10,6 +10,10 @@
 use crate::{
     attached_source::AttachedSource,
     hwid::HwId,
+    irq_lock::{
+        new_irq_spin_lock,
+        IrqSpinLock, //
+    },
     notifiers,
     uevent, //
 };
@@ -18,15 +22,13 @@ use kernel::{
     device::Device,
     impl_has_work,
     new_mutex,
-    new_spinlock,
     new_work,
     prelude::*,
     str::CString,
     sync::{
         aref::ARef,
         Arc,
-        Mutex,
-        SpinLock, //
+        Mutex, //
     },
     workqueue::{
         Queue as WorkQueue,
@@ -95,7 +97,7 @@ impl Pending {
 struct Queue {
     /// Filled by one at a time, who holds the lock of changes outside of this one.
     #[pin]
-    pending: SpinLock<Pending>,
+    pending: IrqSpinLock<Pending>,
     /// The device, once there is one. Locked by whoever empties the ring.
     #[pin]
     device: Mutex<Option<ARef<Device>>>,
@@ -155,14 +157,14 @@ impl Announcer {
     /// For no device yet. May sleep.
     pub(crate) fn new() -> Result<Self> {
         let queue = pin_init!(Queue {
-            pending <- new_spinlock!(
+            pending <- new_irq_spin_lock!(
                 Pending {
                     ring: [None; PENDING],
                     first: 0,
                     len: 0,
                     has_device: false,
                 },
-                "sysgenid_pending"
+                c"sysgenid_pending"
             ),
             device <- new_mutex!(None, "sysgenid_announcer"),
             work <- new_work!("sysgenid_announcer"),
@@ -189,7 +191,7 @@ impl Announcer {
         pending.len < PENDING || !pending.has_device
     }
 
-    /// Lets the worker tell of a change soon. Does not sleep.
+    /// Lets the worker tell of a change soon. In any context.
     ///
     /// Must be called by one at a time. Without room this takes the place of the latest one, so
     /// that whoever listens hears of the current generation at last. Those of before there is a

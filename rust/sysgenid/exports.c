@@ -8,5 +8,6 @@ EXPORT_SYMBOL_GPL(sysgenid_register_source);
 EXPORT_SYMBOL_GPL(sysgenid_unregister_source);
 EXPORT_SYMBOL_GPL(sysgenid_notify_source);
 EXPORT_SYMBOL_GPL(sysgenid_source_is_pending);
+EXPORT_SYMBOL_GPL(sysgenid_process_source);
 EXPORT_SYMBOL_GPL(sysgenid_source_hwid);
 EXPORT_SYMBOL_GPL(sysgenid_bump_generation);

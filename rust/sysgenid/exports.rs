@@ -80,6 +80,17 @@ unsafe extern "C" fn sysgenid_source_is_pending(_source: *mut sysgenid_source) -
 
 /// # Safety
 ///
+/// None; not `safe` only because of the signature that C wants.
+#[no_mangle]
+unsafe extern "C" fn sysgenid_process_source(_source: *mut sysgenid_source) {
+    // SAFETY: This is an exported function.
+    if let Some(generation) = unsafe { generation() } {
+        generation.process_at_once();
+    }
+}
+
+/// # Safety
+///
 /// `hwid` must be valid for writes of `SYSGENID_HWID_SIZE` bytes.
 #[no_mangle]
 unsafe extern "C" fn sysgenid_source_hwid(_source: *mut sysgenid_source, hwid: *mut u8) {

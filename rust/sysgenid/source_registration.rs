@@ -6,6 +6,7 @@
 
 use crate::bindings::{
     sysgenid_notify_source,
+    sysgenid_process_source,
     sysgenid_register_source,
     sysgenid_source,
     sysgenid_source_hwid,
@@ -100,6 +101,13 @@ impl<T: Source> SourceRegistration<T> {
     pub(crate) fn is_pending(&self) -> bool {
         // SAFETY: By the type invariant the source is registered.
         unsafe { sysgenid_source_is_pending(self.raw.get()) }
+    }
+
+    /// Lets the counter process a change without waking anybody, see `sysgenid_process_source()`.
+    #[inline]
+    pub(crate) fn process_at_once(&self) {
+        // SAFETY: By the type invariant the source is registered.
+        unsafe { sysgenid_process_source(self.raw.get()) };
     }
 
     /// The physical address of the live ID.

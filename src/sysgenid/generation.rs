@@ -20,6 +20,10 @@ use crate::{
         HwId,
         TrackedHwId, //
     },
+    irq_lock::{
+        new_irq_spin_lock,
+        IrqSpinLock, //
+    },
     misc_device::Frame,
     shared_page::SharedPage,
     wait_queue::{
@@ -40,15 +44,11 @@ use kernel::{
     device::Device,
     fs::File,
     new_mutex,
-    new_spinlock,
     page::PAGE_SIZE,
     prelude::*,
     static_lock_class,
     str::Formatter,
-    sync::{
-        Mutex,
-        SpinLock, //
-    },
+    sync::Mutex,
     time::Jiffies, //
 };
 
@@ -103,8 +103,8 @@ impl Count {
 /// The generation counter.
 ///
 /// A change does not sleep: whoever notices it runs it, from the reseed to the publication, under
-/// the spinlock `change`, and nobody waits for longer than that takes. What may sleep, subscribers
-/// in the kernel above all, follows from a worker, see [`Announcer`].
+/// the spinlock `change`, and nobody waits for longer than that takes. That may be a hard interrupt.
+/// What may sleep, subscribers in the kernel above all, follows from a worker, see [`Announcer`].
 ///
 /// Locks, outermost first: `attachment` serialises the coming and going of sources, and sleeps;
 /// `change` serialises changes; `tracked` keeps the number of watchers from changing while all of
@@ -131,9 +131,9 @@ pub(crate) struct Generation {
     woken: AtomicU32,
     /// The number of watchers.
     #[pin]
-    tracked: SpinLock<u32>,
+    tracked: IrqSpinLock<u32>,
     #[pin]
-    change: SpinLock<Change>,
+    change: IrqSpinLock<Change>,
     #[pin]
     attachment: Mutex<()>,
     /// Filled under `change`.
@@ -154,8 +154,8 @@ impl Generation {
             ),
             settled <- WaitQueue::new(0, c"sysgenid_settled", static_lock_class!()),
             woken: AtomicU32::new(0),
-            tracked <- new_spinlock!(0, "sysgenid_tracked"),
-            change <- new_spinlock!(Change::default(), "sysgenid_change"),
+            tracked <- new_irq_spin_lock!(0, c"sysgenid_tracked"),
+            change <- new_irq_spin_lock!(Change::default(), c"sysgenid_change"),
             attachment <- new_mutex!((), "sysgenid_attachment"),
             announcer: Announcer::new()?,
         })
@@ -211,6 +211,15 @@ impl Generation {
     pub(crate) fn notify(&self) {
         self.refresh();
         self.wake();
+    }
+
+    /// Processes a change of the hardware ID, if there is one, without waking anybody: for hard
+    /// interrupts, after which [`Self::notify`] is called. In any context, but does nothing where
+    /// spinlocks sleep.
+    pub(crate) fn process_at_once(&self) {
+        if !cfg!(CONFIG_PREEMPT_RT) && self.is_pending() {
+            self.process(&self.change.lock());
+        }
     }
 
     /// Calls `f` as the only one who changes anything, and wakes those who wait if there is

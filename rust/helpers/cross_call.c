@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Helpers for rust/kernel/cross_call.rs. */
+
+#include <linux/cpumask.h>
+#include <linux/smp.h>
+
+#include "helpers.h"
+
+/* For contexts in which the task stays on its processor. */
+unsigned int sysgenid_helper_this_cpu(void)
+{
+	return smp_processor_id();
+}
+
+bool sysgenid_helper_cpu_online(unsigned int cpu)
+{
+	return cpu_online(cpu);
+}
