@@ -53,9 +53,11 @@ impl<T: Callee> CrossCall<T> {
         let mut calls = KVVec::with_capacity(count, GFP_KERNEL)?;
 
         for _ in 0..count {
-            let mut call = bindings::call_single_data_t::default();
-            call.func = Some(Self::callback);
-            call.info = (&raw const *target).cast_mut().cast();
+            let call = bindings::call_single_data_t {
+                func: Some(Self::callback),
+                info: (&raw const *target).cast_mut().cast(),
+                ..Default::default()
+            };
 
             // INVARIANT: Nobody has seen it yet.
             calls.push(Call(Opaque::new(call)), GFP_KERNEL)?;

@@ -156,8 +156,8 @@ impl<T: Listener> WorkItem for Traced<T> {
 ///
 /// # Invariants
 ///
-/// The probe of `T` is registered with `tracepoint` and `traced`, which is an `Arc<Traced<T>>` given
-/// away by `into_foreign()`.
+/// The probe of `T` is registered with `tracepoint` and `traced`, which is an `Arc<Traced<T>>` that
+/// `into_foreign()` has given away.
 pub(crate) struct TracedLine<T: Listener> {
     tracepoint: NonNull<bindings::tracepoint>,
     traced: *mut c_void,

@@ -48,7 +48,7 @@ pub(crate) fn with_id(id: &CStr) -> Result<KVec<ARef<Device>>> {
     let mut devices = KVec::new();
 
     for (to, from) in ids[0].id.iter_mut().zip(id.to_bytes()) {
-        *to = *from as _;
+        *to = *from;
     }
     // SAFETY: The table ends with a zero one, and outlives the iterator.
     for dev in unsafe { all(ids.as_ptr()) } {

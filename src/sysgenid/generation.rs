@@ -66,8 +66,8 @@ pub(crate) enum Settled {
     Interrupted,
 }
 
-/// How often a change begins anew because the hardware ID has changed again meanwhile. It ends, even
-/// if a broken hypervisor gives out new IDs faster than they can be processed.
+/// How often a change begins anew because the hardware ID has changed again meanwhile. It ends,
+/// even if a broken hypervisor gives out new IDs faster than they can be processed.
 const ATTEMPTS: usize = 16;
 
 /// What only one change at a time may touch.
@@ -103,8 +103,9 @@ impl Count {
 /// The generation counter.
 ///
 /// A change does not sleep: whoever notices it runs it, from the reseed to the publication, under
-/// the spinlock `change`, and nobody waits for longer than that takes. That may be a hard interrupt.
-/// What may sleep, subscribers in the kernel above all, follows from a worker, see [`Announcer`].
+/// the spinlock `change`, and nobody waits for longer than that takes. It may be a hard interrupt
+/// that does. What may sleep, subscribers in the kernel above all, follows from a worker, see
+/// [`Announcer`].
 ///
 /// Locks, outermost first: `attachment` serialises the coming and going of sources, and sleeps;
 /// `change` serialises changes; `tracked` keeps the number of watchers from changing while all of
