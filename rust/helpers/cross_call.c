@@ -12,6 +12,17 @@ unsigned int sysgenid_helper_this_cpu(void)
 	return smp_processor_id();
 }
 
+/* How many there may ever be. */
+unsigned int sysgenid_helper_cpu_count(void)
+{
+	return nr_cpu_ids;
+}
+
+void sysgenid_helper_kick_all_cpus_sync(void)
+{
+	kick_all_cpus_sync();
+}
+
 bool sysgenid_helper_cpu_online(unsigned int cpu)
 {
 	return cpu_online(cpu);

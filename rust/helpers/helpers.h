@@ -16,6 +16,9 @@
 #include <linux/wait.h>
 
 acpi_handle sysgenid_helper_acpi_handle(struct device *dev);
+acpi_status sysgenid_helper_install_timer_handler(acpi_event_handler handler);
+void sysgenid_helper_disable_timer_event(void);
+void sysgenid_helper_remove_timer_handler(acpi_event_handler handler);
 void sysgenid_helper_device_lock(struct device *dev);
 void sysgenid_helper_device_unlock(struct device *dev);
 void *sysgenid_helper_page_address(struct page *page);
@@ -28,13 +31,17 @@ bool sysgenid_helper_spin_trylock_irqsave(spinlock_t *lock, unsigned long *flags
 void sysgenid_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
 	__releases(lock);
 unsigned int sysgenid_helper_this_cpu(void);
+unsigned int sysgenid_helper_cpu_count(void);
 bool sysgenid_helper_cpu_online(unsigned int cpu);
+void sysgenid_helper_kick_all_cpus_sync(void);
 bool sysgenid_helper_irq_may_move(unsigned int irq, unsigned int cpu);
-bool sysgenid_helper_irq_is_bound_to(unsigned int irq, unsigned int cpu);
 bool sysgenid_helper_irq_goes_to(unsigned int irq, unsigned int cpu);
-int sysgenid_helper_irq_bind_to(unsigned int irq, unsigned int cpu);
-int sysgenid_helper_irq_unbind(unsigned int irq);
-void sysgenid_helper_tracepoint_synchronize_unregister(void);
+int sysgenid_helper_irq_move_to(unsigned int irq, unsigned int cpu);
+struct tracepoint *sysgenid_helper_find_tracepoint(const char *name);
+int sysgenid_helper_tracepoint_probe_register(struct tracepoint *tracepoint, void *probe,
+					      void *data);
+void sysgenid_helper_tracepoint_probe_unregister(struct tracepoint *tracepoint, void *probe,
+						 void *data);
 long sysgenid_helper_ioctl_as_kernel(struct file *file, unsigned int cmd, unsigned long arg);
 void sysgenid_helper_cond_resched(void);
 /* <linux/random.h> declares it only where there is a VMGENID driver. */

@@ -8,21 +8,14 @@
 
 #include "helpers.h"
 
-/* Whether a line may go to any processor, so that nobody has chosen some. */
+/* Whether a line may go to any processor, and nobody has chosen just now. */
 bool sysgenid_helper_irq_may_move(unsigned int irq, unsigned int cpu)
 {
-	const struct cpumask *mask = irq_get_affinity_mask(irq);
+	struct irq_data *data = irq_get_irq_data(irq);
 
-	return mask && cpu_online(cpu) && cpumask_subset(cpu_online_mask, mask) &&
-	       irq_can_set_affinity(irq);
-}
-
-/* Whether a line may go to one processor alone. */
-bool sysgenid_helper_irq_is_bound_to(unsigned int irq, unsigned int cpu)
-{
-	const struct cpumask *mask = irq_get_affinity_mask(irq);
-
-	return mask && cpumask_equal(mask, cpumask_of(cpu));
+	return data && cpu_online(cpu) && irq_can_set_affinity(irq) &&
+	       !irqd_is_setaffinity_pending(data) &&
+	       cpumask_subset(cpu_online_mask, irq_data_get_affinity_mask(data));
 }
 
 /* Whether the next interrupt goes to a processor, for certain. */
@@ -34,17 +27,61 @@ bool sysgenid_helper_irq_goes_to(unsigned int irq, unsigned int cpu)
 	       cpumask_equal(irq_data_get_effective_affinity_mask(data), cpumask_of(cpu));
 }
 
-int sysgenid_helper_irq_bind_to(unsigned int irq, unsigned int cpu)
+int sysgenid_helper_irq_move_to(unsigned int irq, unsigned int cpu)
 {
 	return irq_set_affinity(irq, cpumask_of(cpu));
 }
 
-int sysgenid_helper_irq_unbind(unsigned int irq)
+#ifdef CONFIG_TRACEPOINTS
+struct search {
+	const char *name;
+	struct tracepoint *found;
+};
+
+static void compare(struct tracepoint *tracepoint, void *data)
 {
-	return irq_set_affinity(irq, cpu_possible_mask);
+	struct search *search = data;
+
+	if (!strcmp(tracepoint->name, search->name))
+		search->found = tracepoint;
 }
 
-void sysgenid_helper_tracepoint_synchronize_unregister(void)
+/* NULL if the kernel itself has none of that name. */
+struct tracepoint *sysgenid_helper_find_tracepoint(const char *name)
 {
+	struct search search = { .name = name };
+
+	for_each_kernel_tracepoint(compare, &search);
+	return search.found;
+}
+
+int sysgenid_helper_tracepoint_probe_register(struct tracepoint *tracepoint, void *probe,
+					      void *data)
+{
+	return tracepoint_probe_register(tracepoint, probe, data);
+}
+
+/* Waits until the probe does not run any longer. */
+void sysgenid_helper_tracepoint_probe_unregister(struct tracepoint *tracepoint, void *probe,
+						 void *data)
+{
+	tracepoint_probe_unregister(tracepoint, probe, data);
 	tracepoint_synchronize_unregister();
 }
+#else
+struct tracepoint *sysgenid_helper_find_tracepoint(const char *name)
+{
+	return NULL;
+}
+
+int sysgenid_helper_tracepoint_probe_register(struct tracepoint *tracepoint, void *probe,
+					      void *data)
+{
+	return -EOPNOTSUPP;
+}
+
+void sysgenid_helper_tracepoint_probe_unregister(struct tracepoint *tracepoint, void *probe,
+						 void *data)
+{
+}
+#endif

@@ -6,7 +6,12 @@
 //! [`include/acpi/actypes.h`](srctree/include/acpi/actypes.h)
 
 use crate::{
-    bindings::acpi_handle,
+    bindings::{
+        acpi_handle,
+        disable_timer_event,
+        install_timer_handler,
+        remove_timer_handler, //
+    },
     notify::Notify, //
 };
 use core::{
@@ -236,13 +241,7 @@ impl TimerEvent {
     /// uses the timer's event, or there is no such timer. May sleep.
     pub(crate) fn new(irq: u32) -> Option<Self> {
         // SAFETY: The handler takes no context.
-        let status = unsafe {
-            bindings::acpi_install_fixed_event_handler(
-                bindings::ACPI_EVENT_PMTIMER,
-                Some(Self::handler),
-                null_mut(),
-            )
-        };
+        let status = unsafe { install_timer_handler(Some(Self::handler)) };
 
         // INVARIANT: Just installed.
         (status == AE_OK).then_some(Self { irq })
@@ -255,7 +254,7 @@ impl TimerEvent {
         // One is enough.
         //
         // SAFETY: A handler may disable its own event.
-        unsafe { bindings::acpi_disable_event(bindings::ACPI_EVENT_PMTIMER, 0) };
+        unsafe { disable_timer_event() };
         bindings::ACPI_INTERRUPT_HANDLED
     }
 }
@@ -267,12 +266,9 @@ impl Drop for TimerEvent {
         //
         // SAFETY: By the type invariant.
         unsafe {
-            bindings::acpi_disable_event(bindings::ACPI_EVENT_PMTIMER, 0);
+            disable_timer_event();
             bindings::synchronize_irq(self.irq);
-            bindings::acpi_remove_fixed_event_handler(
-                bindings::ACPI_EVENT_PMTIMER,
-                Some(Self::handler),
-            );
+            remove_timer_handler(Some(Self::handler));
         }
     }
 }

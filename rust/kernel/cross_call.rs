@@ -5,7 +5,9 @@
 //! C header: [`include/linux/smp.h`](srctree/include/linux/smp.h)
 
 use crate::bindings::{
+    cpu_count,
     cpu_online,
+    kick_all_cpus_sync,
     this_cpu, //
 };
 use kernel::{
@@ -49,7 +51,7 @@ impl<T: Callee> CrossCall<T> {
     /// Prepares the calls. May sleep.
     pub(crate) fn new(target: Arc<T>) -> Result<Self> {
         // SAFETY: Set at boot and only read here.
-        let count = unsafe { bindings::nr_cpu_ids } as usize;
+        let count = unsafe { cpu_count() } as usize;
         let mut calls = KVVec::with_capacity(count, GFP_KERNEL)?;
 
         for _ in 0..count {
@@ -100,7 +102,7 @@ impl<T: Callee> Drop for CrossCall<T> {
         // end when this has, on all processors. One that goes offline takes its calls before.
         //
         // SAFETY: This is process context, with interrupts enabled.
-        unsafe { bindings::kick_all_cpus_sync() };
+        unsafe { kick_all_cpus_sync() };
 
         // Until here it was needed.
         let _ = &self.target;

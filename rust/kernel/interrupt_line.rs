@@ -10,12 +10,12 @@
 
 use crate::{
     bindings::{
-        irq_bind_to,
+        find_tracepoint,
         irq_goes_to,
-        irq_is_bound_to,
         irq_may_move,
-        irq_unbind,
-        tracepoint_synchronize_unregister, //
+        irq_move_to,
+        tracepoint_probe_register,
+        tracepoint_probe_unregister, //
     },
     compat::{
         IRQ_NONE,
@@ -24,10 +24,7 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
-    ptr::{
-        null_mut,
-        NonNull, //
-    },
+    ptr::NonNull, //
 };
 use kernel::{
     bindings,
@@ -174,7 +171,9 @@ impl<T: Listener> TracedLine<T> {
     ///
     /// `EOPNOTSUPP` if the kernel has no such tracepoint.
     pub(crate) fn new(irq: u32, target: Arc<T>) -> Result<Self> {
-        let tracepoint = find_tracepoint(c"irq_handler_entry").ok_or(EOPNOTSUPP)?;
+        // SAFETY: The name is a string.
+        let tracepoint = unsafe { find_tracepoint(c"irq_handler_entry".as_char_ptr()) };
+        let tracepoint = NonNull::new(tracepoint).ok_or(EOPNOTSUPP)?;
         let traced = Arc::pin_init(
             pin_init!(Traced {
                 irq,
@@ -189,7 +188,7 @@ impl<T: Listener> TracedLine<T> {
         // SAFETY: The probe is of the type that this tracepoint calls, and takes what is passed
         // here, which is taken back after it has been unregistered.
         let registered = to_result(unsafe {
-            bindings::tracepoint_probe_register(tracepoint.as_ptr(), Self::probe(), traced)
+            tracepoint_probe_register(tracepoint.as_ptr(), Self::probe(), traced)
         });
         if let Err(err) = registered {
             // SAFETY: Given away above, and nobody else has it.
@@ -234,15 +233,11 @@ impl<T: Listener> TracedLine<T> {
 
 impl<T: Listener> Drop for TracedLine<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant. The probe does not run any longer when the second call
-        // returns.
+        // The probe does not run any longer when this returns.
+        //
+        // SAFETY: By the type invariant.
         unsafe {
-            bindings::tracepoint_probe_unregister(
-                self.tracepoint.as_ptr(),
-                Self::probe(),
-                self.traced,
-            );
-            tracepoint_synchronize_unregister();
+            tracepoint_probe_unregister(self.tracepoint.as_ptr(), Self::probe(), self.traced);
         }
         // SAFETY: By the type invariant; nobody borrows it any longer.
         let traced = unsafe { Arc::<Traced<T>>::from_foreign(self.traced) };
@@ -252,65 +247,13 @@ impl<T: Listener> Drop for TracedLine<T> {
     }
 }
 
-/// The kernel's tracepoint of that name, if it has one.
-fn find_tracepoint(name: &CStr) -> Option<NonNull<bindings::tracepoint>> {
-    struct Search<'a> {
-        name: &'a CStr,
-        found: *mut bindings::tracepoint,
-    }
-
-    /// # Safety
-    ///
-    /// For `for_each_kernel_tracepoint()` with a [`Search`].
-    unsafe extern "C" fn compare(tracepoint: *mut bindings::tracepoint, search: *mut c_void) {
-        // SAFETY: The caller promises both; a tracepoint has a name.
-        unsafe {
-            let search = &mut *search.cast::<Search<'_>>();
-            if CStr::from_char_ptr((*tracepoint).name) == search.name {
-                search.found = tracepoint;
-            }
-        }
-    }
-
-    let mut search = Search {
-        name,
-        found: null_mut(),
-    };
-    // SAFETY: `compare()` takes what is passed here, which outlives the call.
-    unsafe { bindings::for_each_kernel_tracepoint(Some(compare), (&raw mut search).cast()) };
-    NonNull::new(search.found)
-}
-
-/// A line that goes to one processor for as long as this is there, unless somebody chooses another.
-pub(crate) struct BoundLine {
-    irq: u32,
-    cpu: c_uint,
-}
-
-impl BoundLine {
-    /// Lets a line go to processor `cpu`, if it may go to any so far: where somebody has chosen
-    /// some, that stays. `None` if the line stays as it is. May sleep.
-    pub(crate) fn new(irq: u32, cpu: c_uint) -> Option<Self> {
-        // SAFETY: These take any number of a line, and check it.
-        let is_bound = unsafe { irq_may_move(irq, cpu) && irq_bind_to(irq, cpu) == 0 };
-
-        is_bound.then_some(Self { irq, cpu })
-    }
-
-    /// Whether it goes there from now on. Some lines move with their next interrupt only.
-    pub(crate) fn has_moved(&self) -> bool {
-        // SAFETY: Takes any number of a line, and checks it.
-        unsafe { irq_goes_to(self.irq, self.cpu) }
-    }
-}
-
-impl Drop for BoundLine {
-    fn drop(&mut self) {
-        // SAFETY: These take any number of a line, and check it.
-        unsafe {
-            if irq_is_bound_to(self.irq, self.cpu) {
-                irq_unbind(self.irq);
-            }
-        }
-    }
+/// Lets a line go to processor `cpu`, if it may go to any so far: where somebody has chosen some,
+/// that stays. Returns whether the line is still to move, as some do with their next interrupt only.
+/// May sleep.
+///
+/// Nothing takes this back: that would be pending until the next interrupt as well, and could not
+/// be told from somebody's choice meanwhile.
+pub(crate) fn prefer_cpu(irq: u32, cpu: c_uint) -> bool {
+    // SAFETY: These take any number of a line, and check it.
+    unsafe { irq_may_move(irq, cpu) && irq_move_to(irq, cpu) == 0 && !irq_goes_to(irq, cpu) }
 }

@@ -26,7 +26,7 @@ use crate::{
         CrossCall, //
     },
     interrupt_line::{
-        BoundLine,
+        prefer_cpu,
         Listener,
         SharedLine,
         TracedLine, //
@@ -78,7 +78,6 @@ struct Line {
     shared: Option<SharedLine<Signal>>,
     _traced: Option<TracedLine<Signal>>,
     _timer: Option<TimerEvent>,
-    _bound: Option<BoundLine>,
 }
 
 impl Line {
@@ -95,18 +94,18 @@ impl Line {
             None
         };
 
-        let bound = BoundLine::new(irq, FIRST_CPU);
         // The line may move with its next interrupt only, which would be the clone's.
-        let timer = bound
-            .as_ref()
-            .filter(|bound| !bound.has_moved() && system_control_line() == Some(irq))
-            .and_then(|_| TimerEvent::new(irq));
+        let is_still_to_move = prefer_cpu(irq, FIRST_CPU);
+        let timer = if is_still_to_move && system_control_line() == Some(irq) {
+            TimerEvent::new(irq)
+        } else {
+            None
+        };
 
         Ok(Self {
             shared,
             _traced: traced,
             _timer: timer,
-            _bound: bound,
         })
     }
 
