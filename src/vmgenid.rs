@@ -185,7 +185,7 @@ fn attach(dev: &Device, handle: Handle, is_own: bool) -> Result<Attached> {
 
     let lines = Lines::listen(name, &source);
 
-    pr_info!("{name}: hardware ID at {paddr:#x}\n");
+    pr_info!("{name}: hardware ID at {paddr:#x}{lines}\n");
     Ok(Attached {
         _lines: lines,
         _attributes: attributes,

@@ -76,7 +76,7 @@ def test_the_source_listens_as_long_as_it_is_there(guest: Machine) -> None:
     for _ in range(3):
         modules.load(guest)
         assert line(guest)[1] == ["acpi", "sysgenid"]
-        assert f"listening on interrupt {line(guest)[0]}, shared" in guest.sh("dmesg")
+        assert f"hardware ID at 0xffff028; interrupt {line(guest)[0]}, shared\n" in guest.sh("dmesg")
         guest.sh("rmmod sysgenid_vmgenid sysgenid")
         assert line(guest)[1] == ["acpi"]
 

@@ -130,11 +130,12 @@ pub(crate) struct TrackedHwId {
     shown: Mutex<Option<Shown>>,
 }
 
-/// The page of an ID that processes may see. Mappings of it may exist for as long as the device.
-#[derive(Clone, Copy)]
+/// The page of an ID that processes may see.
 struct Shown {
     paddr: u64,
     frame: PublicFrame,
+    /// Whether one has. Then a mapping may be there for as long as the device.
+    is_seen: bool,
 }
 
 impl TrackedHwId {
@@ -189,8 +190,8 @@ impl TrackedHwId {
     /// Lets processes see the page that holds the ID at `paddr`, if it is fit to be seen. Returns
     /// whether they may from now on. May sleep.
     ///
-    /// That is looked at each time. It is only ever one page: were it exchanged for another, those
-    /// who have mapped the first one would go on to look at that.
+    /// That is looked at each time. Once it was mapped, it is this page or none: were it exchanged
+    /// for another, those who have mapped it would go on to look at it.
     pub(crate) fn show_page_of(&self, paddr: u64) -> bool {
         let offset = (paddr % PAGE_SIZE as u64) as usize;
         let frame = PublicFrame::new(paddr, |page| {
@@ -202,17 +203,27 @@ impl TrackedHwId {
             return false;
         };
 
-        self.shown
-            .lock()
-            .get_or_insert(Shown { paddr, frame })
-            .paddr
-            == paddr
+        let mut shown = self.shown.lock();
+        let is_fixed = shown.as_ref().is_some_and(|shown| shown.is_seen);
+
+        if !is_fixed {
+            *shown = Some(Shown {
+                paddr,
+                frame,
+                is_seen: false,
+            });
+        }
+        shown.as_ref().is_some_and(|shown| shown.paddr == paddr)
     }
 
-    /// The frame that processes may see, if there ever was one. It stays when the source goes, so
-    /// that mappings stay readable. May sleep.
+    /// The frame that processes may see, if there ever was one, for a mapping. It stays when the
+    /// source goes, so that mappings stay readable. May sleep.
     pub(crate) fn shown_frame(&self) -> Option<PublicFrame> {
-        self.shown.lock().map(|shown| shown.frame)
+        let mut shown = self.shown.lock();
+        let shown = (*shown).as_mut()?;
+
+        shown.is_seen = true;
+        Some(shown.frame)
     }
 
     /// Whether the live ID is not the processed one. In any context.

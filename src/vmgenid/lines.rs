@@ -35,6 +35,7 @@ use crate::{
     VmGenIdSource, //
 };
 use kernel::{
+    fmt,
     prelude::*,
     sync::Arc, //
 };
@@ -75,6 +76,7 @@ impl Listener for Signal {
 
 /// A line that is listened on, in one way or the other.
 struct Line {
+    irq: u32,
     shared: Option<SharedLine<Signal>>,
     _traced: Option<TracedLine<Signal>>,
     _timer: Option<TimerEvent>,
@@ -103,15 +105,23 @@ impl Line {
         };
 
         Ok(Self {
+            irq,
             shared,
             _traced: traced,
             _timer: timer,
         })
     }
+}
 
-    /// Whether its owner shares it.
-    fn is_shared(&self) -> bool {
-        self.shared.is_some()
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let way = if self.shared.is_some() {
+            "shared"
+        } else {
+            "traced"
+        };
+
+        write!(f, "interrupt {}, {way}", self.irq)
     }
 }
 
@@ -125,8 +135,10 @@ impl Lines {
     pub(crate) fn listen(name: &CStr, source: &Arc<VmGenIdSource>) -> Self {
         let mut lines = Self(KVec::new());
 
-        if let Err(err) = lines.add_all(name, source) {
-            pr_warn!("{name}: cannot listen on interrupts: {err:?}\n");
+        match lines.add_all(name, source) {
+            Ok(()) if lines.0.is_empty() => pr_warn!("{name}: no interrupt to listen on\n"),
+            Ok(()) => (),
+            Err(err) => pr_warn!("{name}: cannot listen on interrupts: {err:?}\n"),
         }
         lines
     }
@@ -153,15 +165,21 @@ impl Lines {
 
     fn add(&mut self, name: &CStr, irq: u32, is_shareable: bool, signal: &Arc<Signal>) -> Result {
         match Line::new(irq, is_shareable, signal) {
-            Ok(line) => {
-                let way = if line.is_shared() { "shared" } else { "traced" };
-                pr_info!("{name}: listening on interrupt {irq}, {way}\n");
-                Ok(self.0.push(line, GFP_KERNEL)?)
-            }
+            Ok(line) => Ok(self.0.push(line, GFP_KERNEL)?),
             Err(err) => {
                 pr_warn!("{name}: cannot listen on interrupt {irq}: {err:?}\n");
                 Ok(())
             }
         }
+    }
+}
+
+impl fmt::Display for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.0 {
+            f.write_str("; ")?;
+            fmt::Display::fmt(line, f)?;
+        }
+        Ok(())
     }
 }
