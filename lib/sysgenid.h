@@ -6,7 +6,9 @@
  *	static struct sysgenid sg;
  *	static __u32 generation;
  *
- *	err = sysgenid_open(&sg) ?: sysgenid_current(&sg, &generation);
+ *	err = sysgenid_open(&sg);
+ *	if (!err)
+ *		err = sysgenid_current(&sg, &generation);
  *	...
  *	if (sysgenid_check(&sg, generation) != SYSGENID_CURRENT) {
  *		err = sysgenid_current(&sg, &generation);
@@ -15,6 +17,9 @@
  *
  * What was drawn between two checks that both said SYSGENID_CURRENT for the
  * same generation was drawn in one generation.
+ *
+ * The header is C (from C90 on) and C++ (from C++11 on). It takes the C library
+ * of POSIX.1-2008, and the atomics that GCC and Clang have on all processors.
  *
  * Why this is correct. The hypervisor writes another ID into page 1 before it
  * lets a clone run. The kernel then stores the new generation and after it,
@@ -50,6 +55,10 @@
 
 #include <linux/sysgenid.h>
 
+#ifndef O_CLOEXEC
+#error "sysgenid.h: define _POSIX_C_SOURCE as 200809L, or do not ask for strict ISO C"
+#endif
+
 /**
  * struct sysgenid - an open /dev/sysgenid
  * @fd:   a descriptor that only observes
@@ -72,7 +81,7 @@ struct sysgenid {
 enum sysgenid_state {
 	SYSGENID_CURRENT,
 	SYSGENID_CHANGED,
-	SYSGENID_PENDING,
+	SYSGENID_PENDING
 };
 
 /**
@@ -84,10 +93,10 @@ enum sysgenid_state {
  * Return: 0, or a negative errno, with nothing left open: -ENOENT without the
  * driver.
  */
-static inline int sysgenid_open(struct sysgenid *sg)
+static __inline__ int sysgenid_open(struct sysgenid *sg)
 {
-	const size_t size = sysconf(_SC_PAGESIZE);
-	char *map;
+	const size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	void *map;
 	int err;
 
 	sg->live = NULL;
@@ -98,7 +107,8 @@ static inline int sysgenid_open(struct sysgenid *sg)
 	map = mmap(NULL, 2 * size, PROT_READ, MAP_SHARED, sg->fd, 0);
 	if (map != MAP_FAILED) {
 		sg->page = (const struct sysgenid_page *)map;
-		sg->live = (const __u64 *)(map + size + sg->page->hwid_offset);
+		sg->live = (const __u64 *)(const void *)
+			   ((const char *)map + size + sg->page->hwid_offset);
 		return 0;
 	}
 
@@ -117,9 +127,9 @@ static inline int sysgenid_open(struct sysgenid *sg)
  * sysgenid_close - undo sysgenid_open()
  * @sg: what that has filled in
  */
-static inline void sysgenid_close(struct sysgenid *sg)
+static __inline__ void sysgenid_close(struct sysgenid *sg)
 {
-	const size_t size = sysconf(_SC_PAGESIZE);
+	const size_t size = (size_t)sysconf(_SC_PAGESIZE);
 
 	munmap((void *)sg->page, sg->live ? 2 * size : size);
 	close(sg->fd);
@@ -136,10 +146,10 @@ static inline void sysgenid_close(struct sysgenid *sg)
  * Return: see &enum sysgenid_state. Where page 1 cannot be mapped, or the
  * source has gone, never %SYSGENID_CURRENT.
  */
-static inline enum sysgenid_state sysgenid_check(const struct sysgenid *sg,
-						 __u32 generation)
+static __inline__ enum sysgenid_state sysgenid_check(const struct sysgenid *sg,
+						     __u32 generation)
 {
-	const __u64 *hwid = (const __u64 *)sg->page->hwid;
+	const __u64 *hwid = (const __u64 *)(const void *)sg->page->hwid;
 	const __u64 *live = sg->live;
 
 	if (!live || !(__atomic_load_n(&sg->page->flags, __ATOMIC_ACQUIRE) &
@@ -169,8 +179,8 @@ static inline enum sysgenid_state sysgenid_check(const struct sysgenid *sg,
  *
  * Return: 0, or a negative errno.
  */
-static inline int sysgenid_current(const struct sysgenid *sg,
-				   __u32 *generation)
+static __inline__ int sysgenid_current(const struct sysgenid *sg,
+				       __u32 *generation)
 {
 	if (ioctl(sg->fd, SYSGENID_GET_GENERATION, generation))
 		return -errno;
