@@ -3,8 +3,8 @@
  * /dev/sysgenid: a generation counter that tells software that the system it
  * runs in was cloned or restored from a snapshot.
  *
- * Everything here is ABI. Times are in milliseconds, generations are unsigned
- * 32-bit counters in native byte order that only ever grow.
+ * Everything here is ABI. Times are in milliseconds. Generations are unsigned
+ * 32-bit numbers in native byte order, and only ever grow.
  */
 #ifndef _UAPI_LINUX_SYSGENID_H
 #define _UAPI_LINUX_SYSGENID_H
@@ -16,18 +16,20 @@
 #define SYSGENID_IOCTL			0xE4
 
 /*
- * Argument 1: track this descriptor as a watcher; 0: forget it. A watcher
- * that has not acknowledged the current generation is outdated.
+ * Argument 1 tracks this descriptor as a watcher, argument 0 forgets it. A
+ * watcher that has not acknowledged the current generation is outdated.
  *
- * EINVAL: another argument; EBADF: the descriptor is not open for writing.
+ * EINVAL: another argument; EBADF: argument 1, and the descriptor is not open
+ * for writing.
  */
 #define SYSGENID_SET_WATCHER_TRACKING	_IO(SYSGENID_IOCTL, 1)
 
 /*
  * Waits until no watcher is outdated. The argument is the timeout in
- * milliseconds, 0 waits for ever.
+ * milliseconds; 0 waits for ever.
  *
- * ETIME: the timeout has expired; EINTR: a signal arrived, or the caller's own
+ * ETIME: the timeout has expired; EINTR: a signal arrived, the process was
+ * stopped and continued, the system was suspended, or the caller's own
  * descriptor is or becomes outdated.
  */
 #define SYSGENID_WAIT_WATCHERS		_IO(SYSGENID_IOCTL, 2)
@@ -64,16 +66,20 @@
  * struct sysgenid_page - page 0 of a mapping of /dev/sysgenid
  * @generation:  the current generation. The kernel stores it before @hwid.
  * @flags:       SYSGENID_PAGE_* bits, the others are 0
- * @hwid_offset: offset in bytes of the live hardware ID inside page 1; only
- *               meaningful while SYSGENID_PAGE_HWID is set
+ * @hwid_offset: offset in bytes of the live hardware ID inside page 1. It has
+ *               a meaning only while SYSGENID_PAGE_HWID is set.
  * @reserved:    0
  * @hwid:        the hardware ID that @generation accounts for; all zero until
- *               there was a source
+ *               a source was attached
  *
- * The rest of the page is zero. Where page 1 can be mapped, @generation is
- * current if and only if @hwid equals the live hardware ID there; while they
- * differ, a change is pending and any system call on a descriptor of the
- * device processes it.
+ * The rest of the page is zero. Where page 1 can be mapped, a program compares
+ * @hwid with the live hardware ID there:
+ *
+ * - If they are equal, @generation, loaded after both with acquire semantics,
+ *   is current at an instant of the check, as long as SYSGENID_PAGE_HWID is
+ *   set.
+ * - If they differ, a change is pending. open(), read(), write(), poll() and each
+ *   ioctl of the device process it before they answer.
  */
 struct sysgenid_page {
 	__u32 generation;
