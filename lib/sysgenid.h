@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0 WITH Linux-syscall-note) OR BSD-2-Clause */
 /*
- * For libraries that have to know at each use, and without a system call,
- * whether the system was cloned: random number generators, nonces, UUIDs.
+ * For libraries that must know at each use, without a system call, whether the
+ * system was cloned: random number generators, nonces, UUIDs.
  *
  *	static struct sysgenid sg;
  *	static __u32 generation;
@@ -15,33 +15,66 @@
  *		... if that has changed, renew what must be unique ...
  *	}
  *
- * What was drawn between two checks that both said SYSGENID_CURRENT for the
- * same generation was drawn in one generation.
+ * If two checks say SYSGENID_CURRENT for the same generation, all that was
+ * drawn between them was drawn in that generation.
  *
  * The header is C (from C90 on) and C++ (from C++11 on). It takes the C library
  * of POSIX.1-2008, and the atomics that GCC and Clang have on all processors.
  *
- * Why this is correct. The hypervisor writes another ID into page 1 before it
- * lets a clone run. The kernel then stores the new generation and after it,
- * with release semantics, both halves of the ID into page 0. sysgenid_check()
- * loads, each with acquire semantics and so in this order: the first half of
- * the ID that was processed, the first half of the live one, both second
- * halves, and at last the generation. Say that both pairs are equal.
+ * The program around the library
  *
- * - If no clone began between the loads of the live halves, the ID that was
- *   processed is the live one. Its generation was stored before it, and is
- *   what the last load finds, or a later one.
- * - If a clone began in between, then just before it the first pair was equal
- *   because that ID was the live one, and had been processed. If the second
- *   half comes from the clone's processed ID, the last load finds the clone's
- *   generation, which is not the caller's. If the two IDs share that half, it
- *   may still find the earlier generation: that was current when the first
- *   half was loaded, which is within this call.
+ * fork(): The mapping and the descriptor are the child's as well, and work
+ * there. A fork is no clone of the system, so the generation stays: a library
+ * must find out about forks by other means.
  *
- * So SYSGENID_CURRENT says: at an instant during this call, the generation
- * was the caller's, and no change was pending. No check can say more, as a
- * snapshot can be taken right after it; whoever has to be certain of a value
- * checks once more after it was made.
+ * closefrom(), close_range(): Many programs close descriptors that they do not
+ * know. The mapping stays, and sysgenid_check() works on. sysgenid_current()
+ * finds that its descriptor is not that of the device any longer, and opens
+ * the device for this one call. For that, /dev/sysgenid must still be there,
+ * which it may not be after chroot().
+ *
+ * seccomp(): The system calls are
+ *
+ * - of sysgenid_open(): openat, ioctl, mmap once or twice, and close if it
+ *   fails;
+ * - of sysgenid_check(): none;
+ * - of sysgenid_current(): ioctl, and, if the program has closed the
+ *   descriptor, openat, ioctl, close;
+ * - of sysgenid_close(): munmap, ioctl, close.
+ *
+ * If sysgenid_current() fails, the library does not know whether the system was
+ * cloned. Then it must not give out anything that has to be unique.
+ *
+ * Why this is correct
+ *
+ * 1. The hypervisor writes another ID into page 1 before it lets a clone run.
+ *    Nobody else writes there. No ID comes twice.
+ * 2. For a new ID the kernel stores into page 0 a new generation, then the first
+ *    half of the ID, then the second one, each with release semantics.
+ *    Generations only grow. SYSGENID_PAGE_HWID is set after the first ID of all
+ *    was stored.
+ * 3. sysgenid_check() loads with acquire semantics: the flags first, then the
+ *    halves of both IDs in any order, and the generation last.
+ *
+ * Say that the flag is set, that both pairs of halves are equal, and that the
+ * generation is the caller's. The caller knew it before, so it was the current
+ * one during the whole call. Let X be the ID that it accounts for.
+ *
+ * - Neither half from page 0 is that of an ID later than X: the generation of
+ *   such an ID was stored before its halves, and the last load would have found
+ *   that one. So both halves are X's, or, while the kernel is still storing
+ *   them, those of the ID before X.
+ * - Each half from page 1 is that of X or of a later ID, as X was live before
+ *   its generation was stored. If one of them is X's, X was live when that
+ *   half was loaded: no change was pending at that instant.
+ * - Else the first half of a later ID is that of X or of the one before, and so
+ *   is the second half of a later ID, of the same or of yet another one. IDs
+ *   are random: this is as unlikely as two equal IDs.
+ *
+ * So SYSGENID_CURRENT says: at an instant during this call, the generation was
+ * the caller's, and no change was pending. No check can say more, as a snapshot
+ * can be taken right after it. To be certain of a value, check once more after
+ * it was made.
  */
 #ifndef _SYSGENID_H
 #define _SYSGENID_H
@@ -85,10 +118,12 @@ enum sysgenid_state {
 };
 
 /**
- * sysgenid_open - open and map /dev/sysgenid
+ * sysgenid_open() - open and map /dev/sysgenid
  * @sg: filled in on success
  *
- * The mapping is inherited by fork(), and usable in the child.
+ * Makes sure that no control plane waits for this descriptor, whatever the
+ * module parameter "track" says: a library reacts when it is called next, which
+ * may be after the control plane has let work in.
  *
  * Return: 0, or a negative errno, with nothing left open: -ENOENT without the
  * driver.
@@ -99,10 +134,14 @@ static __inline__ int sysgenid_open(struct sysgenid *sg)
 	void *map;
 	int err;
 
+	sg->page = NULL;
 	sg->live = NULL;
 	sg->fd = open("/dev/sysgenid", O_RDONLY | O_CLOEXEC);
 	if (sg->fd < 0)
 		return -errno;
+
+	/* Drivers that refuse this do not track what is open for reading only. */
+	(void)ioctl(sg->fd, SYSGENID_SET_WATCHER_TRACKING, 0UL);
 
 	map = mmap(NULL, 2 * size, PROT_READ, MAP_SHARED, sg->fd, 0);
 	if (map != MAP_FAILED) {
@@ -124,20 +163,25 @@ static __inline__ int sysgenid_open(struct sysgenid *sg)
 }
 
 /**
- * sysgenid_close - undo sysgenid_open()
+ * sysgenid_close() - undo sysgenid_open()
  * @sg: what that has filled in
+ *
+ * If the program has closed the descriptor and its number is now that of
+ * another file, that file stays open.
  */
 static __inline__ void sysgenid_close(struct sysgenid *sg)
 {
 	const size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	__u32 generation;
 
 	munmap((void *)sg->page, sg->live ? 2 * size : size);
-	close(sg->fd);
+	if (ioctl(sg->fd, SYSGENID_GET_GENERATION, &generation) == 0)
+		close(sg->fd);
 }
 
 /**
- * sysgenid_check - compare the generation with the caller's, without a
- *                  system call
+ * sysgenid_check() - compare the generation with the caller's, without a
+ *                    system call
  * @sg:         what sysgenid_open() has filled in
  * @generation: the generation that the caller knows of
  *
@@ -170,21 +214,36 @@ static __inline__ enum sysgenid_state sysgenid_check(const struct sysgenid *sg,
 }
 
 /**
- * sysgenid_current - get the current generation, with a system call
+ * sysgenid_current() - get the current generation, with a system call
  * @sg:         what sysgenid_open() has filled in
  * @generation: where to store it
  *
  * Processes a pending change first, so that the kernel's random number
  * generator has been reseeded for the generation that this gives.
  *
+ * May be called by any thread at any time, also in a signal handler that saves
+ * errno.
+ *
  * Return: 0, or a negative errno.
  */
 static __inline__ int sysgenid_current(const struct sysgenid *sg,
 				       __u32 *generation)
 {
-	if (ioctl(sg->fd, SYSGENID_GET_GENERATION, generation))
+	int fd, err = 0;
+
+	if (ioctl(sg->fd, SYSGENID_GET_GENERATION, generation) == 0)
+		return 0;
+	/* What the number gives if the program has closed it, or reused it. */
+	if (errno != EBADF && errno != ENOTTY && errno != EINVAL)
 		return -errno;
-	return 0;
+
+	fd = open("/dev/sysgenid", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, SYSGENID_GET_GENERATION, generation) != 0)
+		err = -errno;
+	close(fd);
+	return err;
 }
 
 #endif /* _SYSGENID_H */

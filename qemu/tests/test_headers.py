@@ -38,6 +38,8 @@ int use(void)
     if (sysgenid_open(&sg) || sysgenid_current(&sg, &generation))
         return 1;
     state = sysgenid_check(&sg, generation);
+    if (sg.live && sg.live[0] == 0)
+        state = SYSGENID_PENDING;
     ioctl(sg.fd, SYSGENID_SET_WATCHER_TRACKING, 1UL);
     ioctl(sg.fd, SYSGENID_WAIT_WATCHERS, 0UL);
     ioctl(sg.fd, SYSGENID_TRIGGER_GEN_UPDATE, 0UL);
