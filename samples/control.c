@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A control plane: the first thing that runs after a restore, before work
- * reaches the machine. Succeeds as soon as all watchers have adjusted.
+ * A control plane: it runs first after a restore, before work reaches the
+ * machine, and succeeds as soon as all watchers have acknowledged.
+ *
+ *	cc -O2 -Wall -Iinclude/uapi -o control samples/control.c
  */
 #include <err.h>
 #include <errno.h>
@@ -13,7 +15,7 @@
 
 #include <linux/sysgenid.h>
 
-/* Not open for writing: it would be a watcher itself. */
+/* Opened for reading only: one that is open for writing is a watcher itself. */
 static int device(void)
 {
 	int fd = open("/dev/sysgenid", O_RDONLY | O_CLOEXEC);
@@ -27,13 +29,13 @@ int main(void)
 {
 	int fd = device();
 
-	while (ioctl(fd, SYSGENID_WAIT_WATCHERS, 5000)) {
+	while (ioctl(fd, SYSGENID_WAIT_WATCHERS, 5000UL)) {
 		if (errno == ETIME)
 			errx(EXIT_FAILURE, "%d watchers are outdated",
 			     ioctl(fd, SYSGENID_GET_OUTDATED_WATCHERS));
 		if (errno != EINTR)
 			err(EXIT_FAILURE, "SYSGENID_WAIT_WATCHERS");
-		/* A signal, or another clone, which opening acknowledges. */
+		/* A signal or another clone. Opening acknowledges its generation. */
 		close(fd);
 		fd = device();
 	}

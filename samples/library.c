@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A library that makes IDs, from a random prefix and a number, and finds out
- * at each of them, mostly without a system call, whether the system was cloned.
- * For one thread: more of them need a lock, or a generation and a prefix each.
+ * A library that makes IDs of a random prefix and a number. For each ID it finds
+ * out whether the system was cloned, mostly without a system call. This is for
+ * one thread: several need a lock, or each a generation and a prefix of its own.
+ *
+ *	cc -O2 -Wall -Ilib -Iinclude/uapi -o library samples/library.c
  */
 #include <err.h>
 #include <stdbool.h>
@@ -22,7 +24,7 @@ static void renew(void)
 		err(EXIT_FAILURE, "getrandom");
 }
 
-/* Whether another generation has begun since this was asked last. */
+/* Whether another generation has begun since the last call. */
 static bool cloned(void)
 {
 	__u32 before = known;
@@ -36,7 +38,7 @@ static bool cloned(void)
 	return known != before;
 }
 
-/* Asks after the ID was made, so that one from before a clone is not used. */
+/* Asks after it has made the ID, so that none from before a clone is used. */
 static void make_id(char *id, size_t size)
 {
 	static unsigned int number;

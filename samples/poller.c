@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The same in a program with an event loop: it answers each line on its
- * standard input with its name, and takes another name in each generation.
+ * A service with an event loop. It answers each line on its standard input with
+ * its name, and takes another name in each generation.
+ *
+ *	cc -O2 -Wall -o poller samples/poller.c
  */
 #include <err.h>
 #include <errno.h>
@@ -29,6 +31,7 @@ static void adjust(int fd)
 	if (read(fd, &generation, sizeof(generation)) != sizeof(generation))
 		err(EXIT_FAILURE, "read");
 	renew();
+	/* EINVAL: a newer generation has begun; poll() tells at once. */
 	if (write(fd, &generation, sizeof(generation)) < 0 && errno != EINVAL)
 		err(EXIT_FAILURE, "write");
 }
@@ -57,7 +60,7 @@ int main(void)
 
 	renew();
 	while (poll(fds, 2, -1) > 0) {
-		/* First of all, lest somebody gets an answer of another life. */
+		/* Before it answers, so that no answer uses state from before a clone. */
 		if (fds[0].revents)
 			adjust(fds[0].fd);
 		if (fds[1].revents)

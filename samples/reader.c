@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A service that waits for the next generation in read(), and renews what must
- * be unique. Open for writing, it is one of those a control plane waits for.
+ * be unique. It opens the device for writing, so control planes wait for it.
+ *
+ *	cc -O2 -Wall -o reader samples/reader.c
  */
 #include <err.h>
 #include <errno.h>
@@ -35,7 +37,7 @@ int main(void)
 	renew();
 	while (read(fd, &generation, sizeof(generation)) == sizeof(generation)) {
 		renew();
-		/* Refused if that is not the latest any more: read() has it. */
+		/* EINVAL: a newer generation has begun; the next read() returns it. */
 		if (write(fd, &generation, sizeof(generation)) < 0 && errno != EINVAL)
 			err(EXIT_FAILURE, "write");
 	}

@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* A module that hears of each generation, and renews what must be unique. */
+/*
+ * A module that hears of each generation, and renews what must be unique.
+ *
+ *	make -C KDIR M=$PWD/samples/module \
+ *	     KBUILD_EXTRA_SYMBOLS=$PWD/Module.symvers modules
+ *
+ * builds it after "make modules KDIR=..." has built sysgenid.ko.
+ */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/module.h>
@@ -29,7 +36,7 @@ static int __init notifier_init(void)
 
 	if (err)
 		return err;
-	/* Afterwards: a clone in between would not have been heard of. */
+	/* After that, so that a clone in between does not go unheard. */
 	renew();
 	return 0;
 }
