@@ -109,12 +109,19 @@ check:
 	@qemu/buildroot/setup kernel $(RELEASE)
 	@$(files) --cached --exclude-standard | qemu/buildroot/enter .ci/check
 
+.PHONY: docs
+docs:
+	@qemu/buildroot/setup kernel $(RELEASE)
+	@qemu/buildroot/enter sphinx-build -q -W -n -d /tmp/doctrees \
+		Documentation /cache/docs
+	@echo "Open $(CACHE)/docs/index.html in a browser."
+
 # Files that git ignores; a cache in the clone is one of them.
 .PHONY: clean
 clean:
 	@$(files) -z --ignored --exclude-from=.gitignore -- ':!.cache' | \
 		xargs -0 -r rm -f
-	@rm -rf $(addprefix $(CACHE)/,bench.csv build check guest)
+	@rm -rf $(addprefix $(CACHE)/,bench.csv build check docs guest)
 
 .PHONY: distclean
 distclean: clean
@@ -124,7 +131,7 @@ distclean: clean
 	@[ ! -e $(CACHE) ] || rmdir --ignore-fail-on-non-empty $(CACHE)
 
 define help
-In virtual machines (everything needed is fetched into $(CACHE)):
+In virtual machines (the first one fetches 3 GB into $(CACHE)):
   make run              snapshot a guest, restore two clones, see them told
   make test             all tests; T='-k NAME' for some
   make clones           count what pairs of clones share; PAIRS=100 for more
@@ -143,6 +150,7 @@ For this machine's kernel, $(running):
     RELEASE=...         for another one than the running
 
   make check            formatting, lints, and static analysis
+  make docs             the documentation as HTML
   make clean            removes what was built
   make distclean        and what was fetched
 endef
