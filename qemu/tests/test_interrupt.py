@@ -41,7 +41,9 @@ def guest(
 
 def line(vm: Machine) -> tuple[int, list[str]]:
     """The number of the system control interrupt, and who listens on it."""
-    found = re.search(r"^ *(\d+):.*-fasteoi +(acpi.*)$", vm.sh("cat /proc/interrupts"), re.MULTILINE)
+    found = re.search(
+        r"^ *(\d+):.*-fasteoi +(acpi.*)$", vm.sh("cat /proc/interrupts"), re.MULTILINE
+    )
     assert found
     return int(found[1]), found[2].split(", ")
 
@@ -76,7 +78,9 @@ def test_the_source_listens_as_long_as_it_is_there(guest: Machine) -> None:
     for _ in range(3):
         modules.load(guest)
         assert line(guest)[1] == ["acpi", "sysgenid"]
-        assert f"hardware ID at 0xffff028; interrupt {line(guest)[0]}, shared\n" in guest.sh("dmesg")
+        assert f"hardware ID at 0xffff028; interrupt {line(guest)[0]}, shared\n" in guest.sh(
+            "dmesg"
+        )
         guest.sh("rmmod sysgenid_vmgenid sysgenid")
         assert line(guest)[1] == ["acpi"]
 

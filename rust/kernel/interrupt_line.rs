@@ -248,8 +248,8 @@ impl<T: Listener> Drop for TracedLine<T> {
 }
 
 /// Lets a line go to processor `cpu`, if it may go to any so far: where somebody has chosen some,
-/// that stays. Returns whether the line is still to move, as some do with their next interrupt only.
-/// May sleep.
+/// that stays. Returns whether the line is still to move, as some do with their next interrupt
+/// only. May sleep.
 ///
 /// Nothing takes this back: that would be pending until the next interrupt as well, and could not
 /// be told from somebody's choice meanwhile.
