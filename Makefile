@@ -126,8 +126,8 @@ clean:
 .PHONY: distclean
 distclean: clean
 	@[ ! -e $(CACHE) ] || qemu/buildroot/ns rm -rf --one-file-system \
-		$(addprefix $(CACHE)/,accelerator kernel log pycache root \
-			lock root.lock)
+		$(addprefix $(CACHE)/,accelerator cargo kernel log pycache \
+			root lock root.lock)
 	@[ ! -e $(CACHE) ] || rmdir --ignore-fail-on-non-empty $(CACHE)
 
 define help

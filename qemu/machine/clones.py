@@ -18,7 +18,7 @@ import race
 from race import Pair, Setting
 
 TITLES = {
-    "none": "no check",
+    "getrandom": "no check",
     "word": "first word of page 0",
     "page": "page 0 against page 1",
     "call": "system call",

@@ -25,7 +25,7 @@ def test_clones_share_nothing_that_was_found_fit_for_use(mode: str, way: str) ->
 
 def test_clones_of_the_stock_kernel_do_share() -> None:
     # Or the test above would show nothing. A single pair may be lucky.
-    assert any(pair.shared for pair in race.pairs(Setting("kernel", "none"), 10))
+    assert any(pair.shared for pair in race.pairs(Setting("kernel", "getrandom"), 10))
 
 
 def test_what_the_record_has_lost_is_missed() -> None:
@@ -48,6 +48,6 @@ def test_a_snapshot_is_cloned_again_if_a_record_was_overrun(
 
     monkeypatch.setattr(race, "run_clone", run_clone)
     snapshot = MagicMock()
-    pair, _ = race._pair(Setting("kernel", "none"), snapshot, [], tmp_path)
+    pair, _ = race._pair(Setting("kernel", "getrandom"), snapshot, [], tmp_path)
     assert (pair.one.old_generation, pair.two.old_generation) == (1, 2)
     assert snapshot.restore.call_count == 3
