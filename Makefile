@@ -82,7 +82,7 @@ PAIRS	?= 10
 
 .PHONY: clones
 clones: guest
-	@qemu/buildroot/enter qemu/machine/clones.py $(PAIRS)
+	@qemu/buildroot/enter qemu/machine/clones.py $(PAIRS) $(ROWS)
 
 RESTORES ?= 20
 
@@ -135,6 +135,7 @@ In virtual machines (the first one fetches 3 GB into $(CACHE)):
   make run              snapshot a guest, restore two clones, see them told
   make test             all tests; T='-k NAME' for some
   make clones           count what pairs of clones share; PAIRS=100 for more
+    ROWS='...'          in the settings of such names only; V=1 for each pair
   make bench            count the instructions that everything takes
   make shell            a guest with both modules loaded, to play with
     RELEASE=...         with another kernel of trixie-backports
