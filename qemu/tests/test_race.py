@@ -36,6 +36,22 @@ def test_clones_of_the_stock_kernel_do_share(way: str, smp: int) -> None:
     assert any(pair.shared for pair in race.pairs(Setting("kernel", way, smp), 10, TURNS))
 
 
+@pytest.mark.parametrize("way", ["getrandom", "word", "awslc"])
+@pytest.mark.parametrize("mode", ["observer", "bound"])
+def test_one_processor_shares_nothing(mode: str, way: str) -> None:
+    # The interrupt is there before the first instruction.
+    for pair in race.pairs(Setting(mode, way, smp=1), PAIRS, TURNS):
+        assert pair.shared == 0
+
+
+@pytest.mark.parametrize(("mode", "way"), [("observer", "getrandom"), ("bound", "awslc")])
+def test_the_processor_that_takes_the_interrupt_shares_nothing(mode: str, way: str) -> None:
+    # Of two, what the other one shares depends on the host.
+    for pair in race.pairs(Setting(mode, way), PAIRS, TURNS):
+        (cpu,) = (cpu for cpu, count in enumerate(pair.interrupts) if count)
+        assert not pair.two.kept(cpu) & pair.one.all_kept()
+
+
 def test_aws_lc_does_without_the_modules_where_there_is_rdrand() -> None:
     # Which is why the other tests take that away.
     for pair in race.pairs(Setting("kernel", "awslc", rdrand=True), PAIRS, TURNS):
