@@ -17,6 +17,10 @@ use crate::{
     notifiers,
     uevent, //
 };
+use core::sync::atomic::{
+    AtomicBool,
+    Ordering, //
+};
 use kernel::{
     bindings,
     device::Device,
@@ -98,6 +102,8 @@ struct Queue {
     /// Filled by one at a time, who holds the lock of changes outside of this one.
     #[pin]
     pending: IrqSpinLock<Pending>,
+    /// Whether there is no room in the ring, and somebody makes some. Written under `pending`.
+    is_full: AtomicBool,
     /// The device, once there is one. Locked by whoever empties the ring.
     #[pin]
     device: Mutex<Option<ARef<Device>>>,
@@ -118,6 +124,20 @@ impl WorkItem for Queue {
 }
 
 impl Queue {
+    /// Changes the ring.
+    #[inline]
+    fn with_pending<R>(&self, f: impl FnOnce(&mut Pending) -> R) -> R {
+        let mut pending = self.pending.lock();
+        let result = f(&mut pending);
+
+        // Nobody would make room, nor listens to what is lost, as long as there is no device.
+        self.is_full.store(
+            pending.len == PENDING && pending.has_device,
+            Ordering::Relaxed,
+        );
+        result
+    }
+
     /// Tells of all that is pending, unless there is no device yet. May sleep.
     #[cold]
     fn empty(&self) {
@@ -127,8 +147,7 @@ impl Queue {
         };
 
         loop {
-            // A statement of its own, at whose end the spinlock is free again.
-            let next = self.pending.lock().pop();
+            let next = self.with_pending(Pending::pop);
             let Some(Announcement { generation, report }) = next else {
                 return;
             };
@@ -166,6 +185,7 @@ impl Announcer {
                 },
                 c"sysgenid_pending"
             ),
+            is_full: AtomicBool::new(false),
             device <- new_mutex!(None, "sysgenid_announcer"),
             work <- new_work!("sysgenid_announcer"),
         });
@@ -178,17 +198,15 @@ impl Announcer {
     pub(crate) fn set_device(&self, dev: Option<&Device>) {
         self.0.empty();
         *self.0.device.lock() = dev.map(Into::into);
-        self.0.pending.lock().has_device = dev.is_some();
+        self.0
+            .with_pending(|pending| pending.has_device = dev.is_some());
         self.0.empty();
     }
 
     /// Whether there is room for another announcement. There is until somebody makes one.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
-        let pending = self.0.pending.lock();
-
-        // Nobody would make room, nor listens to what is lost, as long as there is no device.
-        pending.len < PENDING || !pending.has_device
+        !self.0.is_full.load(Ordering::Relaxed)
     }
 
     /// Lets the worker tell of a change soon. In any context.
@@ -200,7 +218,7 @@ impl Announcer {
         let queue = &self.0;
 
         // Where others are pending, whoever takes those finds this one as well.
-        if queue.pending.lock().push(announcement) {
+        if queue.with_pending(|pending| pending.push(announcement)) {
             // The kernel crate's functions for queues of the system lack this one.
             //
             // SAFETY: A queue of the system is there for ever.

@@ -73,6 +73,8 @@ const ATTEMPTS: usize = 16;
 /// What only one change at a time may touch.
 #[derive(Default)]
 struct Change {
+    /// The number of watchers.
+    tracked: u32,
     /// The attached source.
     source: Option<AttachedSource>,
     /// Whether `page` holds a hardware ID, because there was a source at some time.
@@ -108,19 +110,19 @@ impl Count {
 /// [`Announcer`].
 ///
 /// Locks, outermost first: `attachment` serialises the coming and going of sources, and sleeps;
-/// `change` serialises changes; `tracked` keeps the number of watchers from changing while all of
-/// them become outdated, and is held for a few instructions. Nobody is woken under a spinlock.
+/// `change` serialises changes, and keeps the number of watchers from changing while all of them
+/// become outdated. Nobody is woken under the spinlock.
 #[pin_data]
 pub(crate) struct Generation {
     /// The hardware ID. That of the source differs from the processed one while a change is
     /// pending; the latter is written under `change`.
     #[pin]
     hwid: TrackedHwId,
-    /// A [`Count`]. Its generation is written under `change` and `tracked`, and is the current one
-    /// for whoever holds either of them.
+    /// A [`Count`]. Its generation is written under `change`, and is the current one for whoever
+    /// holds that.
     count: AtomicU64,
     /// The current generation and the hardware ID that it accounts for, as programs see them.
-    /// Written under `change`, the generation under `tracked` as well.
+    /// Written under `change`.
     page: SharedPage,
     /// Woken by each change.
     #[pin]
@@ -130,9 +132,6 @@ pub(crate) struct Generation {
     settled: WaitQueue,
     /// The latest generation for which all who wait have been woken.
     woken: AtomicU32,
-    /// The number of watchers.
-    #[pin]
-    tracked: IrqSpinLock<u32>,
     #[pin]
     change: IrqSpinLock<Change>,
     #[pin]
@@ -155,7 +154,6 @@ impl Generation {
             ),
             settled <- WaitQueue::new(0, c"sysgenid_settled", static_lock_class!()),
             woken: AtomicU32::new(0),
-            tracked <- new_irq_spin_lock!(0, c"sysgenid_tracked"),
             change <- new_irq_spin_lock!(Change::default(), c"sysgenid_change"),
             attachment <- new_mutex!((), "sysgenid_attachment"),
             announcer: Announcer::new()?,
@@ -283,7 +281,7 @@ impl Generation {
             hwid,
             reseeded,
         };
-        self.advance(next, Some(report));
+        self.advance(change, next, Some(report));
     }
 
     /// Moves to generation `next`: the hardware ID of `report`, if it is one of hardware, has
@@ -291,14 +289,13 @@ impl Generation {
     ///
     /// This is the only place where the generation changes, and where the order of what others see
     /// of it is decided. For whoever holds `change`, who wakes those who wait without it.
-    fn advance(&self, next: u32, report: Option<Report>) {
+    fn advance(&self, change: &Change, next: u32, report: Option<Report>) {
         // At its end the counter stays, and with it who has acknowledged.
         if next != self.current() {
-            let tracked = self.tracked.lock();
             // First, so that whoever sees the new generation also sees that all are outdated:
             // nobody can have acknowledged what has not begun.
             self.count
-                .store(Count::new(next, *tracked).0, Ordering::Release);
+                .store(Count::new(next, change.tracked).0, Ordering::Release);
             self.page.set_generation(next);
         }
 
@@ -348,7 +345,7 @@ impl Generation {
 
                 let has_room = self.announcer.has_room();
                 if has_room {
-                    self.advance(next, None);
+                    self.advance(change, next, None);
                 }
                 Ok::<bool, Error>(has_room)
             })?;
@@ -430,8 +427,8 @@ impl Generation {
             return self.current();
         }
 
-        let mut tracked = self.tracked.lock();
-        *tracked += 1;
+        let mut change = self.change.lock();
+        change.tracked += 1;
         self.current()
     }
 
@@ -445,7 +442,7 @@ impl Generation {
     }
 
     fn track(&self, descriptor: Descriptor<'_>) {
-        let mut tracked = self.tracked.lock();
+        let mut change = self.change.lock();
         let generation = self.current();
         let mut is_counted = false;
 
@@ -465,10 +462,10 @@ impl Generation {
                 break state.acknowledged();
             }
         };
-        *tracked += 1;
+        change.tracked += 1;
         let is_last = is_counted && acknowledged == generation && self.uncount(generation);
 
-        drop(tracked);
+        drop(change);
         if is_last {
             self.settled.wake_all();
         }
@@ -476,7 +473,7 @@ impl Generation {
 
     /// Stops to track a descriptor, if it is tracked.
     pub(crate) fn forget(&self, descriptor: Descriptor<'_>) {
-        let mut tracked = self.tracked.lock();
+        let mut change = self.change.lock();
         let generation = self.current();
 
         // Another thread may acknowledge with this descriptor meanwhile.
@@ -489,10 +486,10 @@ impl Generation {
                 break state.acknowledged();
             }
         };
-        *tracked -= 1;
+        change.tracked -= 1;
         let is_last = acknowledged != generation && self.uncount(generation);
 
-        drop(tracked);
+        drop(change);
         if is_last {
             self.settled.wake_all();
         }
@@ -559,7 +556,7 @@ impl Generation {
 
     /// The number of watchers.
     pub(crate) fn tracked(&self) -> u32 {
-        *self.tracked.lock()
+        self.change.lock().tracked
     }
 
     /// Waits until a descriptor is outdated.
