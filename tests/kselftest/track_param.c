@@ -78,15 +78,29 @@ TEST_F(track_param, set_watcher_tracking_has_the_last_word)
 	EXPECT_EQ(0, outdated_watchers(fd));
 }
 
-TEST_F(track_param, does_not_change_who_may_set_tracking)
+TEST_F(track_param, does_not_change_who_may_be_tracked)
 {
 	int fd = open_device(O_RDONLY);
 
 	ASSERT_LE(0, fd);
-	EXPECT_EQ(-EBADF, track(fd, 0));
 	EXPECT_EQ(-EBADF, track(fd, 1));
 	ASSERT_EQ(0, trigger(fd, 0));
 	EXPECT_EQ(variant->readers, outdated_watchers(fd));
+}
+
+TEST_F(track_param, lets_every_descriptor_be_forgotten)
+{
+	int fds[] = { open_device(O_RDONLY), open_device(O_WRONLY), open_device(O_RDWR) };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		ASSERT_LE(0, fds[i]);
+		EXPECT_EQ(0, track(fds[i], 0));
+	}
+	ASSERT_EQ(0, trigger(fds[0], 0));
+	EXPECT_EQ(0, outdated_watchers(fds[0]));
+	EXPECT_TRUE(is_outdated(fds[0]));
+	EXPECT_EQ(1, read_generation(fds[0]));
+	EXPECT_FALSE(is_outdated(fds[0]));
 }
 
 TEST_F(track_param, does_not_change_what_reading_acknowledges)
@@ -149,6 +163,27 @@ TEST_F(track_readers, failed_read_does_not_lower_the_count)
 {
 	ASSERT_EQ(-EFAULT, RET(read(self->reader, NOWHERE, 4)));
 	EXPECT_EQ(1, outdated_watchers(self->ctl));
+}
+
+/* A library that only looks steps out like this. */
+TEST_F(track_readers, forgetting_lowers_the_count)
+{
+	ASSERT_EQ(0, track(self->reader, 0));
+	EXPECT_EQ(0, outdated_watchers(self->ctl));
+	EXPECT_TRUE(is_outdated(self->reader));
+	EXPECT_EQ(-EBADF, track(self->reader, 1));
+	EXPECT_EQ(0, outdated_watchers(self->ctl));
+	EXPECT_EQ(1, read_generation(self->reader));
+	EXPECT_EQ(0, outdated_watchers(self->ctl));
+}
+
+TEST_F(track_readers, forgetting_wakes_waiters)
+{
+	struct call call;
+
+	ASSERT_TRUE(wait_blocks(&call, self->ctl, 0));
+	ASSERT_EQ(0, track(self->reader, 0));
+	EXPECT_EQ(0, call_join(&call));
 }
 
 TEST_F(track_readers, close_wakes_waiters)
