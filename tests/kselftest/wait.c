@@ -203,6 +203,27 @@ TEST_F(wait, signal_is_eintr_with_sa_restart_too)
 	EXPECT_EQ(-EINTR, call_join(&call));
 }
 
+/* As the kernel ends it; no handler runs, unlike with read(2), which goes on. */
+TEST_F(wait, stop_and_continue_without_a_handler_is_eintr)
+{
+	int status;
+	pid_t pid;
+
+	pid = fork_child();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(wait_watchers(self->ctl, 0) == -EINTR ? 0 : 1);
+	while (!sleeps_in(pid, SYS_ioctl))
+		sleep_ms(1);
+	ASSERT_EQ(0, kill(pid, SIGSTOP));
+	ASSERT_EQ(pid, waitpid(pid, &status, WUNTRACED));
+	ASSERT_TRUE(WIFSTOPPED(status));
+	ASSERT_EQ(0, kill(pid, SIGCONT));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(1, outdated_watchers(self->ctl));
+}
+
 TEST_F(wait, can_be_killed_while_it_blocks)
 {
 	int status;
