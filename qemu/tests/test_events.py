@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 MODES = {"observer": "", "bound": modules.BOUND}
 MISC = "/sys/class/misc/sysgenid"
 SUBSCRIBER = "/sys/module/sysgenid_subscriber/parameters"
+EXPORT = "/sys/module/vmfork_export/parameters"
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,30 @@ def test_the_device_says_how_many_watch(booted: Booted, tmp_path: Path) -> None:
         vm.sh(f"kill {watcher.pid}")
         vm.wait_for(f"cat {MISC}/watchers", "^1$")
         assert attributes(vm) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_device_says_whose_id_it_follows(mode: str, booted: Booted) -> None:
+    with booted.guest(Spec(guid=ids.A, append=MODES[mode]), f"source-{mode}") as vm:
+        modules.load(vm, source=False)
+        assert vm.sh(f"stat -c %a {MISC}/source; cat {MISC}/source") == "444\nnone\n"
+        for _ in range(2):
+            modules.load_source(vm)
+            assert vm.sh(f"cat {MISC}/source") == "QEMUVGID:00\n"
+            modules.unload_source(vm)
+            assert vm.sh(f"cat {MISC}/source") == "none\n"
+        if mode == "bound":
+            modules.load_source(vm)
+            modules.unbind(vm)
+            assert vm.sh(f"cat {MISC}/source") == "none\n"
+            modules.bind(vm)
+            assert vm.sh(f"cat {MISC}/source") == "QEMUVGID:00\n"
+
+
+def test_the_device_says_that_it_follows_no_id(booted: Booted) -> None:
+    with booted.guest(Spec(), "source-none") as vm:
+        modules.load(vm)
+        assert vm.sh(f"cat {MISC}/source") == "none\n"
 
 
 def attributes(vm: Machine) -> list[int]:
@@ -228,8 +253,26 @@ def test_the_kernels_own_subscribers_are_told_where_it_can_be_done(
         snapshot = vm.snapshot(tmp_path / "snapshot")
     with snapshot.restore(ids.B) as vm:
         assert modules.status(vm).generation == 1
-        told = seen(vm, "vmfork_export")
-        assert told == {"calls": "1", "id": uuid.UUID(ids.B).bytes_le.hex()}
+        vm.wait_for(f"cat {EXPORT}/calls", "^1$")
+        assert seen(vm, "vmfork_export")["id"] == uuid.UUID(ids.B).bytes_le.hex()
+
+
+def test_the_kernels_own_subscribers_may_use_the_device(
+    silent: tuple[Spec, Memory], booted: Booted
+) -> None:
+    """Whoever is told last sees the generation that everybody has, and waits for nobody."""
+    (spec, memory), parameters = silent, "path=/dev/sysgenid"
+    with booted.guest(spec, "vmfork-open") as vm:
+        memory.set_id(vm, SILENT.address, ids.A)
+        vm.sh(f"insmod /modules/vmfork_export.ko {parameters}")
+        modules.load(vm)
+        for generation, guid in enumerate((ids.B, ids.C), 1):
+            memory.set_id(vm, SILENT.address, guid)
+            vm.sh(f"(: </dev/sysgenid; echo {generation} >opened) &")
+            vm.wait_for("cat opened", f"^{generation}$")
+            vm.wait_for(f"cat {EXPORT}/calls", f"^{generation}$")
+            told = seen(vm, "vmfork_export")
+            assert (told["failed"], told["shown"]) == ("0", str(generation))
 
 
 def test_the_kernels_own_subscribers_are_not_told_by_an_observer(
@@ -282,5 +325,5 @@ def test_notifications_without_another_id_do_nothing(mode: str, tmp_path: Path) 
         vm.wait_for(f"cat {SUBSCRIBER}/calls", "^1$")
         vm.sh(notify, timeout=60)
         assert modules.status(vm).generation == 1
-        assert vm.sh("dmesg | grep -c 'hardware ID changed, crng reseeded'") == "1\n"
+        vm.wait_for("dmesg | grep -c 'hardware ID changed, crng reseeded'", "^1$")
         assert vm.sh("dmesg | grep -c 'crng reseeded'") == ("2\n" if mode == "observer" else "1\n")

@@ -9,15 +9,18 @@ import re
 import struct
 import termios
 import time
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
+import firmware
 import ids
 import overlay
 import pytest
 from conftest import Booted
+from firmware import RESERVED, Device, Memory
+from testmodules import digits, insmod
+from tracing import TRACING, add_probes, events, mixed, trace
 
 import modules
 from vm import Machine, Snapshot, Spec, accelerator
@@ -36,71 +39,6 @@ def unseeded(mode: str) -> Spec:
     *words, cpu = accelerator()
     append = f"{MODES[mode]} {UNSEEDED}"
     return Spec(guid=ids.A, append=append, accel=(*words, cpu + NO_RDRAND))
-
-
-# What reaches the generator, as the kernel itself traces it.
-
-TRACING = "/sys/kernel/tracing"
-PROBES = (
-    "p:mix add_device_randomness bytes=+0(%di):x8[16] size=%si:u64",
-    "p:credit _credit_init_bits bits=%di:u64",
-    "p:reseed crng_reseed",
-)
-OURS = r"sysgenid_\w+|_R.*(8sysgenid|7vmgenid).*"
-# An interrupt has nothing to do with what it interrupts.
-INTERRUPT = r"asm_.*|handle_softirqs"
-
-
-@dataclass
-class Event:
-    """A call, its arguments, and who called, innermost first."""
-
-    name: str
-    arguments: str
-    callers: list[str] = field(default_factory=list)
-
-    def is_by(self, pattern: str) -> bool:
-        """Whether a function of such a name has called."""
-        for caller in self.callers:
-            if re.fullmatch(INTERRUPT, caller):
-                return False
-            if re.fullmatch(pattern, caller):
-                return True
-        return False
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.arguments}".strip()
-
-
-def add_probes(vm: Machine, *probes: str) -> None:
-    """Traces further calls, from now on."""
-    for probe in probes:
-        vm.sh(f"echo '{probe}' >>{TRACING}/kprobe_events")
-    vm.sh(f"echo 1 >{TRACING}/events/kprobes/enable")
-
-
-def trace(vm: Machine) -> None:
-    """Starts to trace what reaches the generator."""
-    vm.sh(f"mount -t tracefs tracefs {TRACING}")
-    vm.sh(f"echo 1 >{TRACING}/options/stacktrace; echo 0 >{TRACING}/options/context-info")
-    add_probes(vm, *PROBES)
-
-
-def events(vm: Machine, by: str = OURS) -> list[str]:
-    """What such functions have called so far."""
-    found: list[Event] = []
-    for line in vm.sh(f"cat {TRACING}/trace").splitlines():
-        if call := re.fullmatch(r"(\w+): \(.*?\)(.*)", line):
-            found.append(Event(call[1], call[2].strip()))
-        elif caller := re.fullmatch(r" => (\S+).*", line):
-            found[-1].callers.append(caller[1].split(".")[0])
-    return [str(event) for event in found if event.is_by(by)]
-
-
-def mixed(guid: str) -> str:
-    """The event that mixes an ID in."""
-    values = ",".join(f"{byte:#x}" for byte in uuid.UUID(guid).bytes_le)
-    return f"mix bytes={{{values}}} size=16"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -143,6 +81,65 @@ def test_a_change_is_mixed_in_and_reseeds_before_anybody_sees_it(
         assert events(vm) == [mixed(ids.B), "reseed", "reseeded generation=0"]
         vm.sh(f"echo >{TRACING}/trace; /guest/random reseed")
         assert events(vm, "random_ioctl") == ["reseed", "reseeded generation=1"]
+
+
+SILENT = Device("TEST0001", RESERVED + 40)
+
+
+@pytest.fixture(scope="module", params=MODES)
+def silent(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Spec, Memory]:
+    """A machine whose generator is not seeded, whose firmware never notifies, and its memory."""
+    spec, folder = unseeded(request.param), tmp_path_factory.mktemp(request.param)
+    memory = Memory(folder)
+    return (
+        replace(firmware.spec([SILENT], memory, folder, spec.append), accel=spec.accel),
+        memory,
+    )
+
+
+def test_a_clone_of_the_snapshot_that_was_just_taken_reseeds_once_more(
+    silent: tuple[Spec, Memory], booted: Booted
+) -> None:
+    """Taken while the generator is reseeded: each clone of it then has to do the same again."""
+    spec, memory = silent
+    with booted.guest(spec, "again") as vm:
+        memory.set_id(vm, SILENT.address, ids.A)
+        vm.sh("/guest/random credit 256")
+        trace(vm)
+        modules.load(vm)
+        caller = {"symbol": "crng_reseed", "comm": "watcher"}
+        other = {"paddr": hex(SILENT.address), "id": digits(ids.C)}
+        insmod(vm, "sysgenid_test_host", **caller, **other)
+        memory.set_id(vm, SILENT.address, ids.B)
+        assert modules.status(vm).generation == 1
+        assert events(vm) == [mixed(ids.A), mixed(ids.B), "reseed", mixed(ids.C), "reseed"]
+        assert vm.sh(f"cat {SILENT.path}/guid") == f"{ids.C}\n"
+        assert modules.status(vm).generation == 1
+
+
+@pytest.mark.parametrize("export", [False, True], ids=["stock", "exported"])
+def test_what_is_not_seeded_is_not_said_to_be_reseeded(
+    export: bool, silent: tuple[Spec, Memory], booted: Booted
+) -> None:
+    """Neither where the kernel lets a module call what reseeds and tells of forks."""
+    spec, memory = silent
+    with booted.guest(spec, "unseeded") as vm:
+        memory.set_id(vm, SILENT.address, ids.A)
+        if export:
+            insmod(vm, "vmfork_export")
+        modules.load(vm)
+        memory.set_id(vm, SILENT.address, ids.B)
+        assert modules.status(vm).generation == 1
+        vm.wait_for("dmesg", f"{SILENT.name}: hardware ID changed")
+        assert modules.reseeds(vm) == 0
+        assert "crng init done" not in vm.sh("dmesg")
+        # Once it is, the same is worth saying.
+        vm.sh("/guest/random credit 256")
+        memory.set_id(vm, SILENT.address, ids.C)
+        assert modules.status(vm).generation == 2
+        vm.wait_for("dmesg", f"{SILENT.name}: hardware ID changed, crng reseeded")
 
 
 # What programs draw.

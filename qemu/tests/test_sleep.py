@@ -7,6 +7,7 @@ space sees first, without having asked for it by a system call.
 
 from __future__ import annotations
 
+import errno
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import overlay
 import pytest
 from conftest import Booted
 from firmware import RESERVED, Device, Memory
+from testmodules import Source
 
 import modules
 from vm import Machine, Snapshot, Spec
@@ -105,6 +107,31 @@ def test_an_id_that_changes_in_a_suspended_guest(tmp_path: Path) -> None:
         memory.set_id(vm, device.address, ids.B)
         wake(vm)
         assert seen(vm) == [["woke generation=1"]] * len(OBSERVERS)
+
+
+SYS_IOCTL = 16
+WAIT = 0xE402
+
+
+def test_a_suspend_ends_wait_watchers(booted: Booted) -> None:
+    """As it ends any system call that waits and is not made to go on, see signal(7)."""
+    with booted.guest(Spec(), "wait") as vm:
+        modules.load(vm, source=False)
+        source = Source(vm, ids.A)
+        source.attach()
+        watcher = modules.Watcher.start(vm, "read")
+        control = modules.Watcher.start(vm, "control")
+        source.set_id(ids.B)
+        source.set(notify=1)
+        control.wait(vm, "changed generation=1 outdated=1")
+        vm.wait_for(f"cat /proc/{control.pid}/syscall", f"^{SYS_IOCTL} 0x[0-9a-f]+ {WAIT:#x} ")
+        suspend(vm)
+        wake(vm)
+        assert control.wait(vm, "interrupted") == {"errno": errno.EINTR}
+        # The watcher, which was waited for, has slept through all of it.
+        assert modules.status(vm) == modules.Status(generation=1, outdated=1)
+        watcher.acknowledge(vm, 1)
+        assert modules.status(vm).outdated == 0
 
 
 def disk(folder: Path) -> tuple[str, ...]:
