@@ -309,6 +309,8 @@ def test_notifications_without_another_id_do_nothing(mode: str, tmp_path: Path) 
     spec = Spec(guid=ids.A, append=MODES[mode], extra=(*notifier, *memory.arguments))
     with Machine.boot(spec, f"spurious-{mode}") as vm:
         modules.load(vm)
+        # The interrupt that moves the line would notice the change below.
+        vm.wait_for("cat /proc/irq/9/effective_affinity", "^1$")
         vm.sh("insmod /modules/sysgenid_subscriber.ko")
         vm.sh("dmesg -c >/dev/null")
         notify = f"for i in $(seq {NOTIFICATIONS}); do read status <{TRIGGER}; done"
