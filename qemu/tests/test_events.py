@@ -317,7 +317,8 @@ def test_notifications_without_another_id_do_nothing(mode: str, tmp_path: Path) 
         vm.sh(notify, timeout=60)
         # Not by asking the device, which would process a change.
         assert seen(vm, "sysgenid_subscriber")["calls"] == "0"
-        assert vm.sh("dmesg") == ""
+        # Others may speak: a busy host makes clocks complain.
+        assert not re.search("sysgenid|vmgenid|crng", vm.sh("dmesg"))
 
         # That they arrive is shown by one that has something to tell.
         paddr = int(vm.sh(f"cat {modules.DEVICE}/paddr"), 16)
