@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from vm import Machine, Snapshot, Spec
+
+# Each takes 150 MB, for the most part in memory.
+MOST_SNAPSHOTS = 8
 
 
 class Booted:
@@ -21,20 +25,42 @@ class Booted:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._snapshots: dict[Spec, Snapshot] = {}
+        self._booted = 0
 
     def guest(self, spec: Spec, name: str) -> Machine:
         """A guest in which nothing was done yet, under the ID that it was booted with."""
-        if spec not in self._snapshots:
-            path = self._folder / f"snapshot-{len(self._snapshots)}"
-            with Machine.boot(spec, "booted") as vm:
-                self._snapshots[spec] = vm.snapshot(path)
-        return self._snapshots[spec].restore(spec.guid, name=name)
+        snapshot = self._snapshots.pop(spec, None) or self._boot(spec)
+        # The last one is the one that was used last.
+        self._snapshots[spec] = snapshot
+        return snapshot.restore(spec.guid, name=name)
+
+    def _boot(self, spec: Spec) -> Snapshot:
+        if len(self._snapshots) == MOST_SNAPSHOTS:
+            oldest = next(iter(self._snapshots))
+            self._snapshots.pop(oldest).path.unlink()
+        self._booted += 1
+        with Machine.boot(spec, "booted") as vm:
+            return vm.snapshot(self._folder / f"snapshot-{self._booted}")
 
 
 @pytest.fixture(scope="session")
 def booted(tmp_path_factory: pytest.TempPathFactory) -> Booted:
     """For fixtures that are not a single test's."""
     return Booted(tmp_path_factory.mktemp("booted"))
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
+    """Makes folders for fixtures of a whole file. They go with it, as snapshots are large."""
+    made: list[Path] = []
+
+    def make(name: str) -> Path:
+        made.append(tmp_path_factory.mktemp(name))
+        return made[-1]
+
+    yield make
+    for folder in made:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture

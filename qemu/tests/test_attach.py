@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import firmware
@@ -49,11 +49,11 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Spec, Memory]]:
+def specs(folders: Callable[[str], Path]) -> dict[str, tuple[Spec, Memory]]:
     """The machine for each mode, and its memory."""
     found = {}
     for mode, append in MODES.items():
-        folder = tmp_path_factory.mktemp(mode)
+        folder = folders(mode)
         memory = Memory(folder)
         found[mode] = (firmware.spec([SILENT], memory, folder, append), memory)
     return found

@@ -32,14 +32,14 @@ class Watched:
 
 @pytest.fixture(scope="module", params=list(MODES))
 def watched(
-    request: pytest.FixtureRequest, booted: Booted, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, booted: Booted, folders: Callable[[str], Path]
 ) -> Watched:
     """Taken once for each mode, restored by each test."""
     mode = request.param
     with booted.guest(Spec(guid=ids.A, append=MODES[mode]), f"watched-{mode}") as machine:
         modules.load(machine)
         watchers = {role: Watcher.start(machine, role) for role in ROLES}
-        path = tmp_path_factory.mktemp("watched") / "snapshot"
+        path = folders("watched") / "snapshot"
         return Watched(machine.snapshot(path), watchers)
 
 

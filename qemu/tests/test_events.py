@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import firmware
@@ -26,9 +27,9 @@ EXPORT = "/sys/module/vmfork_export/parameters"
 
 
 @pytest.fixture(scope="module")
-def udev(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+def udev(folders: Callable[[str], Path]) -> tuple[str, ...]:
     """QEMU's arguments for a guest that has udev, with the rule of the samples."""
-    folder = tmp_path_factory.mktemp("udev") / "udev"
+    folder = folders("udev") / "udev"
     overlay.add_program(folder, "/usr/lib/systemd/systemd-udevd")
     overlay.add_program(folder, "/usr/bin/udevadm")
     rules = folder / "etc/udev/rules.d"
@@ -174,9 +175,9 @@ LOOKS = {
 
 
 @pytest.fixture(scope="module")
-def silent(tmp_path_factory: pytest.TempPathFactory) -> tuple[Spec, Memory]:
+def silent(folders: Callable[[str], Path]) -> tuple[Spec, Memory]:
     """A machine whose firmware never notifies, and its memory."""
-    folder = tmp_path_factory.mktemp("silent")
+    folder = folders("silent")
     memory = Memory(folder)
     return firmware.spec([SILENT], memory, folder, modules.BOUND), memory
 

@@ -11,7 +11,7 @@ import base64
 import fnmatch
 import subprocess
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,9 +193,9 @@ def booted(
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
+def good(folders: Callable[[str], Path]) -> Iterator[Guest]:
     """A guest with all good devices, whose IDs are the same."""
-    with booted([*GOOD.values(), *HOLES.values()], tmp_path_factory.mktemp("good")) as guest:
+    with booted([*GOOD.values(), *HOLES.values()], folders("good")) as guest:
         for device in GOOD.values():
             guest.memory.set_id(guest.vm, device.address, ids.A)
         guest.memory.write(guest.vm, GOOD["beside other data"].address + 0x800, b"secret")
@@ -269,9 +269,9 @@ def test_a_good_device_loads_the_module(good: Guest, what: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def bad(good: Guest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
+def bad(good: Guest, folders: Callable[[str], Path]) -> Iterator[Guest]:
     """A guest with all bad devices, and after them a good one."""
-    folder = tmp_path_factory.mktemp("bad")
+    folder = folders("bad")
     dsdt = base64.b64decode(good.vm.sh("base64 /sys/firmware/acpi/tables/DSDT"))
     devices = [*(bad_device(what) for what in BAD), AFTER_BAD]
     newer = firmware.with_64_bit_integers(dsdt, folder)

@@ -8,6 +8,7 @@ notification can be faster than the call.
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,10 +68,10 @@ class Spinning:
 
 
 @pytest.fixture(scope="module", params=["observer", "bound"])
-def spinning(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Spinning:
+def spinning(request: pytest.FixtureRequest, folders: Callable[[str], Path]) -> Spinning:
     """The guest, before it was cloned."""
     append = modules.BOUND if request.param == "bound" else ""
-    folder = tmp_path_factory.mktemp("spinning")
+    folder = folders("spinning")
     memory = Memory(folder)
     spec = firmware.spec([Device("TEST0001", RESERVED)], memory, folder, append)
     with Machine.boot(spec, request.param) as vm:

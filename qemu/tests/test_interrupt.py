@@ -20,9 +20,9 @@ FIRST, SECOND, BOTH = 1, 2, 3
 
 
 @pytest.fixture(scope="module")
-def button(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+def button(folders: Callable[[str], Path]) -> tuple[str, ...]:
     """QEMU's arguments for an initramfs with the driver of the power button."""
-    files = tmp_path_factory.mktemp("button") / "files"
+    files = folders("button") / "files"
     overlay.add_module(files, "button")
     return overlay.arguments(files)
 

@@ -9,7 +9,7 @@ import re
 import struct
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,10 +88,10 @@ SILENT = Device("TEST0001", RESERVED + 40)
 
 @pytest.fixture(scope="module", params=MODES)
 def silent(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, folders: Callable[[str], Path]
 ) -> tuple[Spec, Memory]:
     """A machine whose generator is not seeded, whose firmware never notifies, and its memory."""
-    spec, folder = unseeded(request.param), tmp_path_factory.mktemp(request.param)
+    spec, folder = unseeded(request.param), folders(request.param)
     memory = Memory(folder)
     return (
         replace(firmware.spec([SILENT], memory, folder, spec.append), accel=spec.accel),
