@@ -25,7 +25,7 @@ void *sysgenid_helper_page_address(struct page *page);
 bool sysgenid_helper_has_encrypted_memory(void);
 void sysgenid_helper_dev_pm_domain_set(struct device *dev, struct dev_pm_domain *domain);
 int sysgenid_helper_put_user_u32(u32 value, u32 __user *to);
-int sysgenid_helper_get_user_u32(u32 *value, const u32 __user *from);
+s64 sysgenid_helper_get_user_u32(const u32 __user *from);
 unsigned long sysgenid_helper_spin_lock_irqsave(spinlock_t *lock) __acquires(lock);
 bool sysgenid_helper_spin_trylock_irqsave(spinlock_t *lock, unsigned long *flags);
 void sysgenid_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)

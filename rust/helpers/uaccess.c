@@ -5,12 +5,15 @@
 
 #include "helpers.h"
 
-int sysgenid_helper_put_user_u32(u32 value, u32 __user *to)
+notrace int sysgenid_helper_put_user_u32(u32 value, u32 __user *to)
 {
-	return put_user(value, to);
+	return put_user_inline(value, to);
 }
 
-int sysgenid_helper_get_user_u32(u32 *value, const u32 __user *from)
+/* The word, or -EFAULT. */
+notrace s64 sysgenid_helper_get_user_u32(const u32 __user *from)
 {
-	return get_user(*value, from);
+	u32 value;
+
+	return get_user_inline(value, from) ? -EFAULT : (s64)value;
 }

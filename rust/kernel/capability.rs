@@ -12,8 +12,10 @@ use kernel::{
 /// Whether the calling task has `CAP_CHECKPOINT_RESTORE`, or `CAP_SYS_ADMIN` which includes it, in
 /// the initial user namespace.
 pub(crate) fn may_checkpoint_restore() -> bool {
-    // SAFETY: `capable()` may be called by any task with any capability.
-    let capable = |capability: u32| unsafe { bindings::capable(capability as c_int) };
+    // SAFETY: Any task may ask for any capability; the namespace is there for ever.
+    let capable = |capability: u32| unsafe {
+        bindings::ns_capable(&raw mut bindings::init_user_ns, capability as c_int)
+    };
 
     capable(bindings::CAP_CHECKPOINT_RESTORE) || capable(bindings::CAP_SYS_ADMIN)
 }

@@ -78,23 +78,35 @@ pub(crate) trait Operations: Single + Send + Sync + 'static {
     /// The attributes of the device in sysfs.
     const ATTRIBUTES: &'static [AttributeInfo<Self>];
 
+    /// Whether system calls can be answered as things are. Else [`Self::prepare`] is called first,
+    /// and then they are answered in any case. [`Self::open`] sees to it itself.
+    fn is_ready(&self) -> bool;
+
+    /// Does what has to be done before a system call can be answered. May sleep.
+    fn prepare(&self);
+
     /// A file is being opened. Returns its [`OpenFile::word`].
-    fn open(&self, file: &File) -> Result<u64>;
+    fn open(&self, file: &File) -> u64;
 
     /// The last descriptor of a file was closed.
     fn release(&self, file: OpenFile<'_>);
 
-    /// `read()`, `readv()` and the like. Returns the number of bytes. `is_nonblocking`: whether
+    /// What [`Self::read`] does if the device is ready and nothing is to be waited for; else `None`,
+    /// and nothing was done. To be inlined, as this is what most calls come to.
+    fn read_at_once(&self, file: OpenFile<'_>, to: impl Destination) -> Option<Answer>;
+
+    /// `read()`, `readv()` and the like: the number of bytes. `is_nonblocking`: whether
     /// this very call must not wait, whatever the flags of the file say.
-    fn read(&self, file: OpenFile<'_>, to: impl Destination, is_nonblocking: bool)
-        -> Result<usize>;
+    fn read(&self, file: OpenFile<'_>, to: impl Destination, is_nonblocking: bool) -> Answer;
 
-    /// `write()`, `writev()` and the like. Returns the number of bytes.
-    fn write(&self, file: OpenFile<'_>, from: impl Source) -> Result<usize>;
+    /// `write()`, `writev()` and the like: the number of bytes.
+    fn write(&self, file: OpenFile<'_>, from: impl Source) -> Answer;
 
-    /// `poll()`. Registers with a wait queue if the caller is going to wait, and returns the
-    /// `EPOLL*` mask.
-    fn poll(&self, file: OpenFile<'_>, table: Option<PollTable<'_>>) -> u32;
+    /// `poll()` of somebody who is going to wait: registers with a wait queue.
+    fn register(&self, file: OpenFile<'_>, table: PollTable<'_>);
+
+    /// `poll()`: the `EPOLL*` mask of this moment.
+    fn events(&self, file: OpenFile<'_>) -> u32;
 
     /// `mmap()` from page number `offset` of the device on: whether the mapping is allowed.
     fn mmap(&self, vma: &VmaNew, offset: usize) -> Result;
@@ -103,13 +115,55 @@ pub(crate) trait Operations: Single + Send + Sync + 'static {
     fn frame(&self, offset: usize) -> Option<Frame<'_>>;
 
     /// `ioctl()`, by 32-bit programs on a 64-bit kernel as well.
-    fn ioctl(&self, file: OpenFile<'_>, cmd: u32, arg: usize) -> Result<isize>;
+    fn ioctl(&self, file: OpenFile<'_>, cmd: u32, arg: usize) -> Answer;
 
     /// Writes the lines of `/proc/PID/fdinfo/FD` that are the device's own.
     fn show_fdinfo(&self, file: OpenFile<'_>, seq: &SeqFile);
 
     /// The system resumes from a suspend or from hibernation. Called before user space runs again.
     fn resume(&self);
+}
+
+/// What a system call returns: a number, such as that of bytes, or a negative errno.
+///
+/// Unlike a `Result` with a number in it this is one register, so that a function which ends with
+/// another one's answer can jump there.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Answer(isize);
+
+impl Answer {
+    /// Success, and nothing to count.
+    pub(crate) const DONE: Self = Self(0);
+
+    /// Whether it is no errno.
+    pub(crate) fn is_success(self) -> bool {
+        self.0 >= 0
+    }
+}
+
+impl From<Error> for Answer {
+    #[inline]
+    fn from(err: Error) -> Self {
+        Self(err.to_errno() as isize)
+    }
+}
+
+impl From<usize> for Answer {
+    #[inline]
+    fn from(number: usize) -> Self {
+        Self(number as isize)
+    }
+}
+
+impl From<Result> for Answer {
+    #[inline]
+    fn from(result: Result) -> Self {
+        match result {
+            Ok(()) => Self::DONE,
+            Err(err) => err.into(),
+        }
+    }
 }
 
 /// An open file (description) of a misc device.
@@ -352,20 +406,20 @@ impl<T: Operations> Vtable<T> {
         // SAFETY: The device cannot be deregistered while `misc_open()` runs.
         let device: &T = unsafe { T::registered().get() };
 
-        from_result(|| {
-            // SAFETY: The file is being opened, and both pointers are valid.
-            to_result(unsafe { bindings::stream_open(inode, file) })?;
+        // It never fails.
+        //
+        // SAFETY: The file is being opened, and both pointers are valid.
+        unsafe { bindings::stream_open(inode, file) };
 
-            // SAFETY: The file is valid during this call.
-            let file = unsafe { File::from_raw_file(file) };
-            let word = device.open(file)?;
+        // SAFETY: The file is valid during this call.
+        let file = unsafe { File::from_raw_file(file) };
+        let word = device.open(file);
 
-            // `misc_open()` needs what it has stored there no longer.
-            //
-            // INVARIANT: Nobody else has a file that is being opened.
-            OpenFile(file).word().store(word, Ordering::Relaxed);
-            Ok(0)
-        })
+        // `misc_open()` needs what it has stored there no longer.
+        //
+        // INVARIANT: Nobody else has a file that is being opened.
+        OpenFile(file).word().store(word, Ordering::Relaxed);
+        0
     }
 
     /// # Safety
@@ -386,13 +440,42 @@ impl<T: Operations> Vtable<T> {
         file: *mut bindings::file,
         buf: *mut c_char,
         len: usize,
+        pos: *mut bindings::loff_t,
+    ) -> isize {
+        // SAFETY: The caller promises that the file is open, and keeps it so.
+        let (device, open_file) = unsafe { Self::borrow(file) };
+
+        let to = Buffer::new(UserPtr::from_ptr(buf.cast()), len);
+
+        match device.read_at_once(open_file, to) {
+            Some(answer) => answer.0,
+            // SAFETY: As above.
+            None => unsafe { Self::prepare_and_read(file, buf, len, pos) },
+        }
+    }
+
+    /// [`Self::read`] where there is something to be done first. Out of line with the arguments as
+    /// they are, so that the common path saves no registers for it; likewise for the others.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::read`].
+    #[cold]
+    unsafe extern "C" fn prepare_and_read(
+        file: *mut bindings::file,
+        buf: *mut c_char,
+        len: usize,
         _pos: *mut bindings::loff_t,
     ) -> isize {
         // SAFETY: The caller promises that the file is open, and keeps it so.
         let (device, file) = unsafe { Self::borrow(file) };
-        let to = Buffer::new(UserPtr::from_ptr(buf.cast()), len);
 
-        from_result(|| device.read(file, to, false).map(|len| len as isize))
+        if !device.is_ready() {
+            device.prepare();
+        }
+        device
+            .read(file, Buffer::new(UserPtr::from_ptr(buf.cast()), len), false)
+            .0
     }
 
     /// # Safety
@@ -413,11 +496,10 @@ impl<T: Operations> Vtable<T> {
             )
         };
 
-        from_result(|| {
-            device
-                .read(file, to, flags & IOCB_NOWAIT != 0)
-                .map(|len| len as isize)
-        })
+        if !device.is_ready() {
+            device.prepare();
+        }
+        device.read(file, to, flags & IOCB_NOWAIT != 0).0
     }
 
     /// # Safety
@@ -427,13 +509,43 @@ impl<T: Operations> Vtable<T> {
         file: *mut bindings::file,
         buf: *const c_char,
         len: usize,
+        pos: *mut bindings::loff_t,
+    ) -> isize {
+        // SAFETY: The caller promises that the file is open, and keeps it so.
+        let (device, open_file) = unsafe { Self::borrow(file) };
+
+        if !device.is_ready() {
+            // SAFETY: As above.
+            return unsafe { Self::prepare_and_write(file, buf, len, pos) };
+        }
+        device
+            .write(
+                open_file,
+                Buffer::new(UserPtr::from_ptr(buf.cast_mut().cast()), len),
+            )
+            .0
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::write`].
+    #[cold]
+    unsafe extern "C" fn prepare_and_write(
+        file: *mut bindings::file,
+        buf: *const c_char,
+        len: usize,
         _pos: *mut bindings::loff_t,
     ) -> isize {
         // SAFETY: The caller promises that the file is open, and keeps it so.
         let (device, file) = unsafe { Self::borrow(file) };
-        let from = Buffer::new(UserPtr::from_ptr(buf.cast_mut().cast()), len);
 
-        from_result(|| device.write(file, from).map(|len| len as isize))
+        device.prepare();
+        device
+            .write(
+                file,
+                Buffer::new(UserPtr::from_ptr(buf.cast_mut().cast()), len),
+            )
+            .0
     }
 
     /// # Safety
@@ -449,7 +561,10 @@ impl<T: Operations> Vtable<T> {
         let ((device, file), from) =
             unsafe { (Self::borrow((*iocb).ki_filp), IovIterSource::from_raw(iter)) };
 
-        from_result(|| device.write(file, from).map(|len| len as isize))
+        if !device.is_ready() {
+            device.prepare();
+        }
+        device.write(file, from).0
     }
 
     /// # Safety
@@ -460,10 +575,38 @@ impl<T: Operations> Vtable<T> {
         table: *mut bindings::poll_table,
     ) -> bindings::__poll_t {
         // SAFETY: The caller promises that the file is open, and keeps it so.
-        let (device, file) = unsafe { Self::borrow(file) };
+        let (device, open_file) = unsafe { Self::borrow(file) };
 
         // SAFETY: The pointer is null or a poll table that is valid during this call.
-        device.poll(file, unsafe { PollTable::from_raw(table) })
+        if unsafe { PollTable::from_raw(table) }.is_some() || !device.is_ready() {
+            // SAFETY: As above.
+            return unsafe { Self::register_and_poll(file, table) };
+        }
+        device.events(open_file)
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::poll`].
+    #[cold]
+    unsafe extern "C" fn register_and_poll(
+        file: *mut bindings::file,
+        table: *mut bindings::poll_table,
+    ) -> bindings::__poll_t {
+        // SAFETY: The caller promises that the file is open, and keeps it so.
+        let (device, file) = unsafe { Self::borrow(file) };
+
+        // Also where the answer is known already: an edge-triggered waiter wants to hear of what
+        // comes after it.
+        //
+        // SAFETY: The pointer is null or a poll table that is valid during this call.
+        if let Some(table) = unsafe { PollTable::from_raw(table) } {
+            device.register(file, table);
+        }
+        if !device.is_ready() {
+            device.prepare();
+        }
+        device.events(file)
     }
 
     /// # Safety
@@ -596,9 +739,29 @@ impl<T: Operations> Vtable<T> {
     /// For the VFS only, on an open file of a `MiscDevice<T>`.
     unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
         // SAFETY: The caller promises that the file is open, and keeps it so.
+        let (device, open_file) = unsafe { Self::borrow(file) };
+
+        if !device.is_ready() {
+            // SAFETY: As above.
+            return unsafe { Self::prepare_and_ioctl(file, cmd, arg) };
+        }
+        device.ioctl(open_file, cmd, arg).0
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::ioctl`].
+    #[cold]
+    unsafe extern "C" fn prepare_and_ioctl(
+        file: *mut bindings::file,
+        cmd: c_uint,
+        arg: c_ulong,
+    ) -> c_long {
+        // SAFETY: The caller promises that the file is open, and keeps it so.
         let (device, file) = unsafe { Self::borrow(file) };
 
-        from_result(|| device.ioctl(file, cmd, arg))
+        device.prepare();
+        device.ioctl(file, cmd, arg).0
     }
 
     const TABLE: bindings::file_operations = bindings::file_operations {

@@ -11,7 +11,6 @@ use crate::bindings::{
     put_user_u32, //
 };
 use kernel::{
-    error::to_result,
     iov::{
         IovIterDest,
         IovIterSource, //
@@ -72,11 +71,15 @@ impl Source for Buffer {
 
     #[inline]
     fn get_u32(self) -> Result<u32> {
-        let mut value = 0;
+        // SAFETY: `get_user()` takes any address, and checks it.
+        let value = unsafe { get_user_u32(self.ptr.as_const_ptr().cast()) };
 
-        // SAFETY: `get_user()` takes any address, and checks it; `value` is valid for a write.
-        to_result(unsafe { get_user_u32(&mut value, self.ptr.as_const_ptr().cast()) })?;
-        Ok(value)
+        // `to_result()` is a call that is not inlined.
+        if value < 0 {
+            Err(EFAULT)
+        } else {
+            Ok(value as u32)
+        }
     }
 }
 
@@ -114,5 +117,8 @@ impl Source for &mut IovIterSource<'_> {
 #[inline]
 pub(crate) fn put_u32(to: UserPtr, value: u32) -> Result {
     // SAFETY: `put_user()` takes any address, and checks it.
-    to_result(unsafe { put_user_u32(value, to.as_mut_ptr().cast()) })
+    match unsafe { put_user_u32(value, to.as_mut_ptr().cast()) } {
+        0 => Ok(()),
+        _ => Err(EFAULT),
+    }
 }

@@ -230,14 +230,15 @@ impl TrackedHwId {
     ///
     /// If it is, whoever asks sees all that was stored before [`Self::set_processed`].
     ///
-    /// The four loads are not one: restores and changes may come in between. Each half is the live
-    /// one first and the processed one later. That they are equal says that the ID which was live
-    /// at the first load, or a later one, has been processed by now; so the generation that is
-    /// loaded after this is not older than the call, which is what matters. It takes for granted
-    /// that no ID comes back, as the specification of the ID does.
+    /// The four loads are not one: restores and changes may come in between. The processed ID is
+    /// loaded first. That the live one is equal to it later says that what is live by then had been
+    /// processed before; so the generation that is loaded after this is not older than the call,
+    /// which is what matters. Where a change stores the processed ID between the loads of its
+    /// halves, they are of two IDs, and equal to no live one. It takes for granted that no ID comes
+    /// back, as the specification of the ID does.
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
-        self.place().read() != self.processed()
+        self.processed() != self.place().read()
     }
 
     /// Where `live` points.

@@ -28,6 +28,7 @@ use crate::{
     },
     misc_device::{
         single_device,
+        Answer,
         Frame,
         OpenFile,
         Operations, //
@@ -67,6 +68,9 @@ use kernel::{
     },
     uaccess::UserPtr, //
 };
+
+/// What `read()` and `write()` transfer, in bytes.
+const GENERATION_SIZE: usize = size_of::<u32>();
 
 /// Which descriptors are tracked from `open()` on: the module parameter `track`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -127,75 +131,65 @@ impl Device {
         }
     }
 
-    /// What `poll()` returns.
-    #[inline]
-    fn events(&self, descriptor: Descriptor<'_>) -> u32 {
-        if descriptor.is_outdated(self.generation.current()) {
-            EPOLLIN | EPOLLRDNORM
-        } else {
-            0
+    /// What `write()` does.
+    #[inline(always)]
+    fn acknowledge(&self, descriptor: Descriptor<'_>, generation: u32) -> Answer {
+        match self.generation.acknowledge(descriptor, generation) {
+            Ok(()) => GENERATION_SIZE.into(),
+            Err(err) => err.into(),
         }
-    }
-
-    /// `poll()` of somebody who is going to wait, or of the first after a change.
-    #[cold]
-    fn poll_slowly(&self, descriptor: Descriptor<'_>, table: Option<PollTable<'_>>) -> u32 {
-        // Also where the answer is known already: an edge-triggered waiter wants to hear of what
-        // comes after it.
-        if let Some(table) = table {
-            self.generation.poll(descriptor.file(), table);
-        }
-        self.generation.refresh();
-        self.events(descriptor)
     }
 
     /// `SYSGENID_SET_WATCHER_TRACKING`
-    fn set_tracking(&self, descriptor: Descriptor<'_>, arg: usize) -> Result<isize> {
+    #[inline(never)]
+    fn set_tracking(&self, descriptor: Descriptor<'_>, arg: usize) -> Answer {
         let track = match arg {
             0 => false,
             1 => true,
-            _ => return Err(EINVAL),
+            _ => return EINVAL.into(),
         };
 
         // Only who may write can hold up a control plane; to step out is open to everybody.
         if track && !descriptor.state().is_writable() {
-            return Err(EBADF);
+            return EBADF.into();
         }
         self.generation.set_tracking(descriptor, track);
-        Ok(0)
+        Answer::DONE
     }
 
     /// `SYSGENID_WAIT_WATCHERS`
     #[inline]
-    fn wait_watchers(&self, descriptor: Descriptor<'_>, timeout_ms: usize) -> Result<isize> {
+    fn wait_watchers(&self, descriptor: Descriptor<'_>, timeout_ms: usize) -> Answer {
         if self.generation.is_settled(descriptor) {
-            return Ok(0);
+            return Answer::DONE;
         }
         self.wait_watchers_slowly(descriptor, timeout_ms)
     }
 
     #[cold]
-    fn wait_watchers_slowly(&self, descriptor: Descriptor<'_>, timeout_ms: usize) -> Result<isize> {
+    fn wait_watchers_slowly(&self, descriptor: Descriptor<'_>, timeout_ms: usize) -> Answer {
         let start = Instant::now();
 
         match self
             .generation
             .wait_settled(descriptor, || jiffies_left(start, timeout_ms))
         {
-            Settled::Yes => Ok(0),
-            Settled::TimedOut => Err(Error::from_errno(-(bindings::ETIME as i32))),
-            Settled::Interrupted => Err(EINTR),
+            Settled::Yes => Answer::DONE,
+            Settled::TimedOut => Error::from_errno(-(bindings::ETIME as i32)).into(),
+            Settled::Interrupted => EINTR.into(),
         }
     }
 
     /// `SYSGENID_TRIGGER_GEN_UPDATE`
-    fn trigger(&self, minimum: usize) -> Result<isize> {
+    #[inline(never)]
+    fn trigger(&self, minimum: usize) -> Answer {
         if !may_checkpoint_restore() {
-            return Err(EACCES);
+            return EACCES.into();
         }
-        self.generation
-            .trigger(u32::try_from(minimum).map_err(|_| EINVAL)?)?;
-        Ok(0)
+        match u32::try_from(minimum) {
+            Ok(minimum) => self.generation.trigger(minimum).into(),
+            Err(_) => EINVAL.into(),
+        }
     }
 }
 
@@ -214,6 +208,15 @@ fn jiffies_left(start: Instant<Monotonic>, timeout_ms: usize) -> Jiffies {
         .div_ceil(NSEC_PER_SEC as u64 / JIFFIES_PER_SECOND)
         .try_into()
         .unwrap_or(Jiffies::MAX)
+}
+
+/// What `read()` of an outdated descriptor answers.
+#[inline(always)]
+fn put(to: impl Destination, generation: u32) -> Answer {
+    match to.put_u32(generation) {
+        Ok(()) => GENERATION_SIZE.into(),
+        Err(err) => err.into(),
+    }
 }
 
 impl Operations for Device {
@@ -243,14 +246,26 @@ impl Operations for Device {
         },
     ];
 
-    fn open(&self, file: &File) -> Result<u64> {
+    #[inline]
+    fn is_ready(&self) -> bool {
+        !self.generation.is_pending()
+    }
+
+    #[cold]
+    fn prepare(&self) {
+        self.generation.refresh();
+    }
+
+    #[inline]
+    fn open(&self, file: &File) -> u64 {
         let is_writable = matches!(file.flags() & O_ACCMODE, O_WRONLY | O_RDWR);
         let is_tracked = self.tracks(is_writable);
         let acknowledged = self.refreshed().join(is_tracked);
 
-        Ok(State::new(acknowledged, is_tracked, is_writable).word())
+        State::new(acknowledged, is_tracked, is_writable).word()
     }
 
+    #[inline]
     fn release(&self, file: OpenFile<'_>) {
         let descriptor = Descriptor::new(file);
 
@@ -259,58 +274,72 @@ impl Operations for Device {
         }
     }
 
-    #[inline]
-    fn read(
-        &self,
-        file: OpenFile<'_>,
-        to: impl Destination,
-        is_nonblocking: bool,
-    ) -> Result<usize> {
+    #[inline(always)]
+    fn read_at_once(&self, file: OpenFile<'_>, to: impl Destination) -> Option<Answer> {
         let descriptor = Descriptor::new(file);
 
-        self.generation.refresh();
-
-        if to.len() < size_of::<u32>() {
-            return if to.len() == 0 { Ok(0) } else { Err(EINVAL) };
+        if self.generation.is_pending() || to.len() < GENERATION_SIZE {
+            return None;
         }
+        let current = self.generation.current();
+        if !descriptor.is_outdated(current) {
+            return descriptor.is_nonblocking().then(|| EAGAIN.into());
+        }
+        // Else there is something to acknowledge.
+        descriptor.state().is_writable().then(|| put(to, current))
+    }
 
+    fn read(&self, file: OpenFile<'_>, to: impl Destination, is_nonblocking: bool) -> Answer {
+        let descriptor = Descriptor::new(file);
+
+        if to.len() < GENERATION_SIZE {
+            return if to.len() == 0 {
+                Answer::DONE
+            } else {
+                EINVAL.into()
+            };
+        }
         if !descriptor.is_outdated(self.generation.current()) {
             if is_nonblocking || descriptor.is_nonblocking() {
-                return Err(EAGAIN);
+                return EAGAIN.into();
             }
-            self.generation.wait_outdated(descriptor)?;
+            if let Err(err) = self.generation.wait_outdated(descriptor) {
+                return err.into();
+            }
         }
 
         let current = self.generation.current();
-        to.put_u32(current)?;
+        let answer = put(to, current);
 
-        if !descriptor.state().is_writable() {
+        if answer.is_success() && !descriptor.state().is_writable() {
             // If there is a newer generation already, the next read returns it at once.
             let _ = self.generation.acknowledge(descriptor, current);
         }
-        Ok(size_of::<u32>())
+        answer
+    }
+
+    #[inline(always)]
+    fn write(&self, file: OpenFile<'_>, from: impl Source) -> Answer {
+        if from.len() != GENERATION_SIZE {
+            return EINVAL.into();
+        }
+        match from.get_u32() {
+            Ok(generation) => self.acknowledge(Descriptor::new(file), generation),
+            Err(err) => err.into(),
+        }
+    }
+
+    fn register(&self, file: OpenFile<'_>, table: PollTable<'_>) {
+        self.generation.poll(file.file(), table);
     }
 
     #[inline]
-    fn write(&self, file: OpenFile<'_>, from: impl Source) -> Result<usize> {
-        self.generation.refresh();
-
-        if from.len() != size_of::<u32>() {
-            return Err(EINVAL);
+    fn events(&self, file: OpenFile<'_>) -> u32 {
+        if Descriptor::new(file).is_outdated(self.generation.current()) {
+            EPOLLIN | EPOLLRDNORM
+        } else {
+            0
         }
-        self.generation
-            .acknowledge(Descriptor::new(file), from.get_u32()?)?;
-        Ok(size_of::<u32>())
-    }
-
-    #[inline]
-    fn poll(&self, file: OpenFile<'_>, table: Option<PollTable<'_>>) -> u32 {
-        let descriptor = Descriptor::new(file);
-
-        if table.is_some() || self.generation.is_pending() {
-            return self.poll_slowly(descriptor, table);
-        }
-        self.events(descriptor)
     }
 
     fn mmap(&self, vma: &VmaNew, offset: usize) -> Result {
@@ -336,22 +365,19 @@ impl Operations for Device {
         self.generation.frame(offset)
     }
 
-    #[inline]
-    fn ioctl(&self, file: OpenFile<'_>, cmd: u32, arg: usize) -> Result<isize> {
+    #[inline(always)]
+    fn ioctl(&self, file: OpenFile<'_>, cmd: u32, arg: usize) -> Answer {
         let descriptor = Descriptor::new(file);
-
-        self.generation.refresh();
 
         match cmd {
             SYSGENID_SET_WATCHER_TRACKING => self.set_tracking(descriptor, arg),
             SYSGENID_WAIT_WATCHERS => self.wait_watchers(descriptor, arg),
             SYSGENID_TRIGGER_GEN_UPDATE => self.trigger(arg),
-            SYSGENID_GET_OUTDATED_WATCHERS => Ok(self.generation.outdated() as isize),
+            SYSGENID_GET_OUTDATED_WATCHERS => (self.generation.outdated() as usize).into(),
             SYSGENID_GET_GENERATION => {
-                put_u32(UserPtr::from_addr(arg), self.generation.current())?;
-                Ok(0)
+                put_u32(UserPtr::from_addr(arg), self.generation.current()).into()
             }
-            _ => Err(ENOTTY),
+            _ => ENOTTY.into(),
         }
     }
 

@@ -502,7 +502,7 @@ impl Generation {
         let mut count = self.count();
 
         while count.generation() == generation {
-            let next = Count::new(generation, count.outdated() - 1);
+            let next = Count(count.0 - Count::new(0, 1).0);
             match self
                 .count
                 .compare_exchange(count.0, next.0, Ordering::AcqRel, Ordering::Acquire)
