@@ -22,6 +22,25 @@ def load(vm: Machine, source: bool = True, parameters: str = "") -> None:
         load_source(vm)
 
 
+def load_peer(vm: Machine, parameters: str = "") -> None:
+    """Loads the device in C of tests/peer, as /dev/sysgenid, in place of sysgenid.ko."""
+    vm.sh(f"insmod /modules/sysgenid_peer.ko node=sysgenid {parameters}")
+
+
+def unload_peer(vm: Machine) -> None:
+    """Takes the device in C away."""
+    vm.sh("rmmod sysgenid_peer")
+
+
+def wait_line_moved(vm: Machine) -> None:
+    """Waits until the interrupt of ACPI is the first processor's.
+
+    It moves with the next one, which the driver sees to. That one would notice a clone of which
+    the test tells nobody, or be taken for the notification.
+    """
+    vm.wait_for("cat /proc/irq/9/effective_affinity", "^1$")
+
+
 def load_source(vm: Machine) -> None:
     """Loads the VMGENID source."""
     vm.sh("insmod /modules/sysgenid_vmgenid.ko")

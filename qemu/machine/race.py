@@ -293,8 +293,7 @@ def start(vm: Machine, setting: Setting) -> list[int]:
     """Starts the race; returns where the records are."""
     if setting.has_modules:
         modules.load(vm)
-        # The line goes to the first processor with the next interrupt, some seconds later.
-        vm.wait_for("cat /proc/irq/9/effective_affinity", "^1$")
+        modules.wait_line_moved(vm)
     vm.sh(f"{setting.program} {setting.way} >/tmp/race 2>&1 &")
     vm.wait_for("cat /tmp/race", "^racing$")
     lines = vm.sh("cat /tmp/race").splitlines()

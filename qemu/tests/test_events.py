@@ -190,6 +190,7 @@ def test_who_looks_first_sees_what_nobody_was_told(
     with booted.guest(spec, f"look-{what}") as vm:
         memory.set_id(vm, SILENT.address, ids.A)
         modules.load(vm)
+        modules.wait_line_moved(vm)
         vm.sh("sleep 1000 8<>/dev/sysgenid &")
         vm.wait_for(f"cat {MISC}/watchers", "^1$")
         assert vm.sh(command) == before
@@ -310,8 +311,7 @@ def test_notifications_without_another_id_do_nothing(mode: str, tmp_path: Path) 
     spec = Spec(guid=ids.A, append=MODES[mode], extra=(*notifier, *memory.arguments))
     with Machine.boot(spec, f"spurious-{mode}") as vm:
         modules.load(vm)
-        # The interrupt that moves the line would notice the change below.
-        vm.wait_for("cat /proc/irq/9/effective_affinity", "^1$")
+        modules.wait_line_moved(vm)
         vm.sh("insmod /modules/sysgenid_subscriber.ko")
         vm.sh("dmesg -c >/dev/null")
         notify = f"for i in $(seq {NOTIFICATIONS}); do read status <{TRIGGER}; done"

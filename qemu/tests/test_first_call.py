@@ -77,6 +77,7 @@ def spinning(request: pytest.FixtureRequest, folders: Callable[[str], Path]) -> 
     with Machine.boot(spec, request.param) as vm:
         memory.set_id(vm, RESERVED, ID.format(255))
         modules.load(vm)
+        modules.wait_line_moved(vm)
         vm.sh("taskset 2 /guest/first >/tmp/first 2>&1 &")
         vm.wait_for("cat /tmp/first", "^ready generation=0$")
         return Spinning(vm.snapshot(folder / "snapshot"), memory)

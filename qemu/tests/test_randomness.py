@@ -87,9 +87,7 @@ SILENT = Device("TEST0001", RESERVED + 40)
 
 
 @pytest.fixture(scope="module", params=MODES)
-def silent(
-    request: pytest.FixtureRequest, folders: Callable[[str], Path]
-) -> tuple[Spec, Memory]:
+def silent(request: pytest.FixtureRequest, folders: Callable[[str], Path]) -> tuple[Spec, Memory]:
     """A machine whose generator is not seeded, whose firmware never notifies, and its memory."""
     spec, folder = unseeded(request.param), folders(request.param)
     memory = Memory(folder)
@@ -109,6 +107,7 @@ def test_a_clone_of_the_snapshot_that_was_just_taken_reseeds_once_more(
         vm.sh("/guest/random credit 256")
         trace(vm)
         modules.load(vm)
+        modules.wait_line_moved(vm)
         caller = {"symbol": "crng_reseed", "comm": "watcher"}
         other = {"paddr": hex(SILENT.address), "id": digits(ids.C)}
         insmod(vm, "sysgenid_test_host", **caller, **other)
@@ -130,6 +129,7 @@ def test_what_is_not_seeded_is_not_said_to_be_reseeded(
         if export:
             insmod(vm, "vmfork_export")
         modules.load(vm)
+        modules.wait_line_moved(vm)
         memory.set_id(vm, SILENT.address, ids.B)
         assert modules.status(vm).generation == 1
         vm.wait_for("dmesg", f"{SILENT.name}: hardware ID changed")

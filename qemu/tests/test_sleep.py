@@ -152,7 +152,8 @@ CLONES = {"observer": {ids.B: 1}, "bound": {ids.A: 0, ids.B: 1}}
 def test_a_clone_of_a_hibernated_guest(
     mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = Spec(guid=ids.A, append=MODES[mode], extra=disk(tmp_path))
+    # The image wants to be read beside all that is there already.
+    spec = Spec(guid=ids.A, append=MODES[mode], memory="512M", extra=disk(tmp_path))
     with Machine.boot(spec, f"hibernate-{mode}") as vm:
         vm.sh("insmod /modules/virtio_blk.ko && mkswap /dev/vda && swapon /dev/vda")
         start(vm)
