@@ -85,6 +85,7 @@ class Spec:
     append: str = ""
     smp: int = 2
     memory: str = "256M"
+    machine: str = "q35"
     extra: tuple[str, ...] = ()
     accel: tuple[str, ...] | None = None
 
@@ -95,7 +96,7 @@ class Spec:
                 raise GuestError(f"{file} is missing: run `make guest` first")
         vmgenid = ("-device", f"vmgenid,guid={self.guid}") if self.guid else ()
         return [
-            *("qemu-system-x86_64", "-machine", "q35", *(self.accel or accelerator())),
+            *("qemu-system-x86_64", "-machine", self.machine, *(self.accel or accelerator())),
             *("-smp", str(self.smp), "-m", self.memory),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
             *("-kernel", str(KERNEL), "-initrd", str(INITRAMFS)),
@@ -264,6 +265,15 @@ class Machine:
             return self._sync(self._qmp.execute(command, options))
         except TimeoutError:
             raise self._failure(f"QEMU does not answer {command!r}") from None
+
+    def qmp_until(self, event: str, command: str) -> None:
+        """Runs one QMP command, and waits for the event that it leads to."""
+        with self._qmp.listener(event) as listener:
+            self.qmp(command)
+            try:
+                self._sync(listener.get())
+            except TimeoutError:
+                raise self._failure(f"no {event} after {command!r}") from None
 
     def _sync(self, future: Any) -> Any:
         return self._loop.run_until_complete(asyncio.wait_for(future, QMP_TIME))
