@@ -64,16 +64,23 @@ class Device:
         return f"Device (V{number:03X}) {{ {' '.join([*objects, self.more])} }}"
 
 
-def compile_table(body: str, folder: Path) -> tuple[str, ...]:
-    """Compiles a secondary table; returns QEMU's arguments for it."""
+def compile_asl(block: str, body: str, folder: Path) -> Path:
+    """Compiles a table; `block` is the first argument of its DefinitionBlock that is not empty,
+    and those after it."""
     source = folder / "table.asl"
-    source.write_text(f'DefinitionBlock ("", "SSDT", 2, "SYSGEN", "SYSGENID", 1) {{ {body} }}\n')
+    source.write_text(f'DefinitionBlock ("", {block}) {{ {body} }}\n')
     options = [word for number in TOLERATED for word in ("-vw", number)]
     command = ["iasl", "-vs", *options, "-p", str(folder / "table"), str(source)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"iasl: {done.stderr}")
-    return ("-acpitable", f"file={folder}/table.aml")
+    return folder / "table.aml"
+
+
+def compile_table(body: str, folder: Path) -> tuple[str, ...]:
+    """Compiles a secondary table; returns QEMU's arguments for it."""
+    table = compile_asl('"SSDT", 2, "SYSGEN", "SYSGENID", 1', body, folder)
+    return ("-acpitable", f"file={table}")
 
 
 def devices_table(devices: Iterable[Device], folder: Path) -> tuple[str, ...]:
@@ -124,8 +131,7 @@ def spec(
 def with_64_bit_integers(dsdt: bytes, folder: Path) -> tuple[str, ...]:
     """QEMU's arguments for a guest whose ACPI counts with 64 bits.
 
-    The revision of the DSDT decides on that, and QEMU's means 32. The kernel
-    takes another one out of its initramfs if that is newer.
+    The revision of the DSDT decides on that, and QEMU's means 32.
     """
     revision, checksum, oem_revision = 8, 9, 24
     table = bytearray(dsdt)
@@ -133,6 +139,15 @@ def with_64_bit_integers(dsdt: bytes, folder: Path) -> tuple[str, ...]:
     table[oem_revision] += 1
     table[checksum] = 0
     table[checksum] = -sum(table) & 0xFF
+    return newer_dsdt(table, folder)
+
+
+def newer_dsdt(table: bytes, folder: Path) -> tuple[str, ...]:
+    """QEMU's arguments for a guest that takes this DSDT instead of QEMU's.
+
+    The kernel looks into its initramfs for a table of the same name and of a
+    later revision.
+    """
     tables = folder / "newer/kernel/firmware/acpi"
     tables.mkdir(parents=True)
     (tables / "dsdt.aml").write_bytes(table)
