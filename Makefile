@@ -74,9 +74,14 @@ kdir:
 run: guest
 	@qemu/buildroot/enter qemu/machine/demo.py
 
+# Guests wait a lot, and two processors are seldom busy at once. Tests that
+# share a guest are in one file.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+
 .PHONY: test
 test: guest
-	@qemu/buildroot/enter env --chdir=qemu/tests pytest -p no:cacheprovider $(T)
+	@qemu/buildroot/enter env --chdir=qemu/tests \
+		pytest -p no:cacheprovider $(PARALLEL) $(T)
 
 PAIRS	?= 10
 

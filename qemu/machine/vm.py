@@ -53,7 +53,8 @@ MOST_TAIL_LINES = 200
 # is told to take as the end. Every message goes to the console, for splat.py.
 COMMAND_LINE = "console=ttyS0 panic=-1 oops=panic loglevel=8 printk.devkmsg=on"
 
-_numbers = itertools.count(1)
+# Guests of the tests' processes that run at the same time get names of their own.
+_numbers = (f"{os.environ.get('PYTEST_XDIST_WORKER', '')}{n}" for n in itertools.count(1))
 
 
 class GuestError(Exception):
