@@ -6,14 +6,16 @@
  *   resume call PADDR          until the first system call has answered with
  *                              the new generation
  *   resume page PADDR          until the mapped counter has changed by itself
+ *   resume program PADDR       until a program of ordinary priority sees that
  *   resume watchers PADDR      until 1,000 tracked watchers, each blocked in
  *                              read(), have acknowledged, and a control plane
  *                              has been told so
  *   resume kernel PADDR        until the kernel's own driver has reseeded the
  *                              RNG
  *
- * The first and the third have priority over whoever else wants to react, as if
- * the others ran on another processor.
+ * All but "program" and "kernel" have priority over the workers and programs
+ * that also react, as if those ran on another processor. Interrupts and their
+ * threads have priority over all.
  *
  * PADDR is where the hardware ID is, by which this program knows that it was
  * restored: it looks at it all the time, in no more than a dozen instructions,
@@ -174,7 +176,8 @@ static const struct what {
 	__u64 (*until)(void);
 } whats[] = {
 	{ "call", true, observe, until_call },
-	{ "page", false, observe, until_page },
+	{ "page", true, observe, until_page },
+	{ "program", false, observe, until_page },
 	{ "watchers", true, start_watchers, until_watchers },
 	{ "kernel", false, open_log, until_kernel },
 };
@@ -229,7 +232,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], whats[i].name))
 			what = &whats[i];
 	if (!what)
-		errx(EXIT_FAILURE, "usage: resume call|page|watchers|kernel PADDR");
+		errx(EXIT_FAILURE, "usage: resume call|page|program|watchers|kernel PADDR");
 	log = fopen("/dev/kmsg", "w");
 	if (!log)
 		err(EXIT_FAILURE, "/dev/kmsg");

@@ -33,6 +33,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include <sysgenid.h>
@@ -274,5 +275,10 @@ int main(int argc, char **argv)
 	set_priority(pthread_self(), 1);
 	let_others_run();
 	measure_delays(measure());
+
+	/* Else it would end at some later time, and its new parent, init, be disturbed. */
+	kill(pid, SIGKILL);
+	if (waitpid(pid, NULL, 0) != pid)
+		err(EXIT_FAILURE, "waitpid");
 	return EXIT_SUCCESS;
 }

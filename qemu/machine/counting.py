@@ -3,7 +3,8 @@
 
 QEMU counts them as the guest's time. The programs that are measured are
 qemu/guest/bench.c, wake.c, resume.c and hold.c, each says what its figures
-mean.
+mean. All but resume.c also measure the device in C of tests/peer: it takes the
+place of ours in a running guest, so that both run on the same kernel.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import ged
 import modules
 from vm import CACHE, RELEASE, Machine, Spec
 
@@ -28,7 +31,12 @@ ACCEL = ("-accel", "tcg", "-icount", "shift=0,sleep=off", "-cpu", "max", "-seed"
 APPEND = "mitigations=off tsc=reliable"
 
 MODULES = ("sysgenid", "sysgenid_vmgenid")
+PEER = "sysgenid_peer"
 HELD = 10_000
+COUNTS = 3
+
+# The interrupt that tells of a clone, and of all other events of ACPI.
+SCI = 9
 
 # Long enough for the guest's shell to have done all that a command leaves to do.
 QUIET = 0.3
@@ -37,12 +45,16 @@ QUIET = 0.3
 def boot(mode: str, name: str, append: str = "") -> Machine:
     """Boots a machine with the modules loaded.
 
-    `mode` is observer or bound for the source's two, or none without a source.
+    `mode` is observer or bound for the source's two, none without a source, or peer for the
+    device in C in place of ours.
     """
     append = f"{APPEND} {append} {modules.BOUND if mode == 'bound' else ''}"
     spec = Spec(guid=str(uuid.uuid4()), append=append, smp=1, accel=ACCEL)
     vm = Machine.boot(spec, f"{name}-{mode}")
-    modules.load(vm, source=mode != "none")
+    if mode == "peer":
+        modules.load_peer(vm)
+    else:
+        modules.load(vm, source=mode != "none")
     return vm
 
 
@@ -51,17 +63,29 @@ def _figures(output: str) -> dict[str, int]:
     return {name: int(figure) for figure, _, name in pairs}
 
 
-def uses(mode: str) -> dict[str, int]:
+def replace_by_peer(vm: Machine, parameters: str = "") -> None:
+    """Puts the device in C where ours is, or the one in C with other parameters."""
+    loaded = vm.sh("lsmod")
+    for module in ("sysgenid_vmgenid", "sysgenid", PEER):
+        if re.search(rf"^{module} ", loaded, re.MULTILINE):
+            vm.sh(f"rmmod {module}")
+    modules.load_peer(vm, parameters)
+
+
+def uses(vm: Machine) -> dict[str, int]:
     """The instructions of each use of the device."""
-    with boot(mode, "bench") as vm:
-        return _figures(vm.sh("/guest/bench", timeout=300))
+    return _figures(vm.sh("/guest/bench", timeout=300))
 
 
-def wakes(mode: str, cases: Iterable[tuple[str, int]]) -> Iterator[dict[str, int]]:
+def polls(vm: Machine) -> dict[str, int]:
+    """The instructions of the uses that poll it."""
+    return _figures(vm.sh("/guest/bench polls", timeout=300))
+
+
+def wakes(vm: Machine, cases: Iterable[tuple[str, int]]) -> Iterator[dict[str, int]]:
     """What it takes to wake watchers, for each way in which so many of them wait."""
-    with boot(mode, "wake") as vm:
-        for way, count in cases:
-            yield _figures(vm.sh(f"/guest/wake {way} {count}", timeout=300))
+    for way, count in cases:
+        yield _figures(vm.sh(f"/guest/wake {way} {count}", timeout=300))
 
 
 def restores(mode: str, what: str, count: int) -> Iterator[int]:
@@ -102,15 +126,44 @@ def _resumed(vm: Machine, timeout: float = 60.0) -> str:
     return match[1]
 
 
+def foreign_interrupt(mode: str, traced: bool) -> tuple[int, int]:
+    """What the kernel does in a hard interrupt that announces nothing, tests/module/irq_cost.c.
+
+    While the source listens to the interrupt's line, and when it has gone. The line is the SCI,
+    which is shared, or one that can only be traced.
+    """
+    append = f"{APPEND} {modules.BOUND if mode == 'bound' else ''}"
+    with tempfile.TemporaryDirectory() as folder:
+        spec = Spec(guid=str(uuid.uuid4()), append=append)
+        if traced:
+            spec = ged.spec(Path(folder), "pc", append=append)
+        with Machine.boot(replace(spec, smp=1, accel=ACCEL), f"interrupt-{mode}") as vm:
+            modules.load(vm)
+            irq = ged.line(vm).irq if traced else SCI
+            listening = _least_cost(vm, irq)
+            modules.unload_source(vm)
+            return listening, _least_cost(vm, irq)
+
+
+def _least_cost(vm: Machine, irq: int) -> int:
+    """Now and then all of the interrupts find the line's thread at work, which costs more."""
+    costs = []
+    for _ in range(COUNTS):
+        vm.sh(f"insmod /modules/irq_cost.ko irq={irq}")
+        costs.append(int(vm.sh("cat /sys/module/irq_cost/parameters/least")))
+        vm.sh("rmmod irq_cost")
+    return min(costs)
+
+
 def _slabs(vm: Machine) -> dict[str, tuple[int, int]]:
     """The number of objects in each slab cache, and the size of one."""
     lines = (line.split() for line in vm.sh("cat /proc/slabinfo").splitlines()[2:])
     return {name: (int(active), int(size)) for name, active, _, size, *_ in lines}
 
 
-def descriptor_size(path: str) -> dict[str, int]:
+def descriptor_size(mode: str, path: str) -> dict[str, int]:
     """The bytes that an open file of a device takes, by slab cache."""
-    with boot("none", "hold", "slab_nomerge") as vm:
+    with boot(mode, "hold", "slab_nomerge") as vm:
         before = _slabs(vm)
         vm.sh(f"/guest/hold {path} {HELD} >/tmp/hold 2>&1 &")
         vm.wait_for("cat /tmp/hold", "^ready$")
@@ -123,8 +176,9 @@ def descriptor_size(path: str) -> dict[str, int]:
 
 def module_sizes(module: str) -> dict[str, int]:
     """The bytes of a module that stay loaded, by kind."""
+    (path,) = (CACHE / "build" / RELEASE).rglob(f"{module}.ko")
     output = subprocess.run(
-        ["size", "-A", CACHE / "build" / RELEASE / f"{module}.ko"],
+        ["size", "-A", path],
         check=True,
         capture_output=True,
         text=True,
