@@ -91,8 +91,8 @@ pub(crate) trait Operations: Single + Send + Sync + 'static {
     /// The last descriptor of a file was closed.
     fn release(&self, file: OpenFile<'_>);
 
-    /// What [`Self::read`] does if the device is ready and nothing is to be waited for; else `None`,
-    /// and nothing was done. To be inlined, as this is what most calls come to.
+    /// What [`Self::read`] does if the device is ready and nothing is to be waited for; else
+    /// `None`, and nothing was done. To be inlined, as this is what most calls come to.
     fn read_at_once(&self, file: OpenFile<'_>, to: impl Destination) -> Option<Answer>;
 
     /// `read()`, `readv()` and the like: the number of bytes. `is_nonblocking`: whether
