@@ -107,7 +107,8 @@ def restores(mode: str, what: str, count: int) -> Iterator[int]:
             vm.wait_for("cat /tmp/resume", "^ready$", timeout=60)
             snapshot = vm.snapshot(path, QUIET)
         while count:
-            with snapshot.restore(str(uuid.uuid4())) as vm:
+            # Else the name, which is the log's, would grow with each.
+            with snapshot.restore(str(uuid.uuid4()), name=f"resume-{what}-{mode}") as vm:
                 figure = _resumed(vm)
                 if figure.isdecimal():
                     yield int(figure)
