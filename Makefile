@@ -96,6 +96,12 @@ bench: guest
 	@qemu/buildroot/enter qemu/machine/bench.py $(RESTORES)
 	@echo "The same as CSV: $(CACHE)/bench.csv"
 
+MINUTES	?= 30
+
+.PHONY: soak
+soak: guest
+	@qemu/buildroot/enter qemu/machine/soak.py $(MINUTES) $(SEED)
+
 .PHONY: shell
 shell: guest
 	@qemu/buildroot/enter qemu/machine/shell.py
@@ -141,6 +147,7 @@ In virtual machines (the first one fetches 3 GB into $(CACHE)):
   make test             all tests; T='-k NAME' for some
   make clones           count what pairs of clones share; PAIRS=100 for more
     ROWS='...'          in the settings of such names only; V=1 for each pair
+  make soak             random use for MINUTES=30, and random clones; SEED=...
   make bench            count the instructions that everything takes
   make shell            a guest with both modules loaded, to play with
     RELEASE=...         with another kernel of trixie-backports
