@@ -268,8 +268,7 @@ def run_clone(vm: Machine, addresses: list[int], turns: int) -> Clone:
     """
     before = read_records(vm, addresses)
     start = Times.of(vm)
-    vm.cont()
-    time.sleep(LOOK_TIME)
+    vm.cont_alone(LOOK_TIME)
     first = Times.of(vm) - start
     wait_for_turns(vm, addresses, [record.turns + 1 + turns for record in before])
     vm.qmp("stop")
