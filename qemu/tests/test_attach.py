@@ -93,6 +93,7 @@ def test_a_clone_is_noticed_by_taking_the_source_away(guest: Guest, way: str) ->
     watchers = [modules.Watcher.start(guest.vm, role) for role in ("mmap", "poll")]
     trace(guest.vm)
     modules.load_source(guest.vm)
+    modules.wait_line_moved(guest.vm)
     guest.set_id(ids.B)
     leave(guest.vm, way)
     # The log is complete when the source has gone.

@@ -30,8 +30,8 @@ COMPARED = (
 
 # How much more of them ours may take than the device in C, which never looks at the hardware ID,
 # and how much more a trigger, after which that one tells nobody in the kernel and sends no uevent.
-MOST = 1.08
-MOST_TRIGGER = 1.40
+MOST = 1.04
+MOST_TRIGGER = 1.30
 
 # How many more instructions an interrupt of somebody else may take, and how many may pass after a
 # restore until the mapped counter has changed.
