@@ -56,6 +56,9 @@ MOST_TAIL_LINES = 200
 # is told to take as the end. Every message goes to the console, for splat.py.
 COMMAND_LINE = "console=ttyS0 panic=-1 oops=panic loglevel=8 printk.devkmsg=on"
 
+# What the kernel says when it has done booting.
+FIRST_PROCESS = " as init process"
+
 # Guests of the tests' processes that run at the same time get names of their own.
 _numbers = (f"{os.environ.get('PYTEST_XDIST_WORKER', '')}{n}" for n in itertools.count(1))
 
@@ -68,8 +71,12 @@ class GuestHangs(GuestError):
     """The guest did not answer in time."""
 
 
+class BootFails(GuestError):
+    """The guest's kernel did not come as far as its first process."""
+
+
 class BootedTwice(UserWarning):
-    """A guest hung while it booted, and got another chance."""
+    """A guest's kernel hung or died while it booted, and got another chance."""
 
 
 class CommandFailed(Exception):
@@ -137,12 +144,13 @@ class Machine:
     def boot(cls, spec: Spec, name: str = "guest") -> Machine:
         """Boots a machine and waits until it takes commands.
 
-        Under TCG a stock kernel hangs once in hundreds of boots, long before
-        anything of ours runs. That gets a second chance, and a warning.
+        Under TCG a stock kernel hangs once in hundreds of boots, or dies of an
+        int3 while it patches itself, long before anything of ours runs. That
+        gets a second chance, and a warning.
         """
         try:
             return cls.boot_once(spec, name, BOOT_TIME)
-        except GuestHangs as error:
+        except BootFails as error:
             warnings.warn(BootedTwice(str(error)), stacklevel=2)
             return cls.boot_once(spec, name, BOOT_TIME)
 
@@ -152,8 +160,13 @@ class Machine:
         vm = cls(spec, name)
         with vm._killed_on_error():
             deadline = time.monotonic() + timeout
-            while vm._line(deadline, "it boots") != "ready":
-                pass
+            try:
+                while vm._line(deadline, "it boots") != "ready":
+                    pass
+            except GuestError as error:
+                if FIRST_PROCESS in vm.log.read_text(errors="replace"):
+                    raise
+                raise BootFails(str(error)) from None
             vm.check_log()
         return vm
 

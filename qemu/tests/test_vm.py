@@ -10,12 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import vm
-from vm import BootedTwice, CommandFailed, GuestError, GuestHangs, Machine, Snapshot, Spec
+from vm import BootedTwice, BootFails, CommandFailed, GuestError, Machine, Snapshot, Spec
 
 
 @pytest.fixture
@@ -111,22 +112,25 @@ def test_a_guest_that_does_not_boot_ends_in_time() -> None:
         Machine.boot_once(Spec(append="rdinit=/bin/cat"), "noinit", timeout=8)
 
 
-def test_a_guest_that_hangs_while_it_boots_gets_a_second_chance(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    boot_once, timeouts = Machine.boot_once, []
+def test_a_kernel_that_does_not_boot_gets_a_second_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    boot_once, specs = Machine.boot_once, []
 
-    def hang_first(spec: Spec, name: str, timeout: float) -> Machine:
-        timeouts.append(timeout)
-        if len(timeouts) == 1:
-            raise GuestHangs("as it does at times")
-        return boot_once(spec, name, timeout)
+    def die_first(spec: Spec, name: str, timeout: float) -> Machine:
+        specs.append(spec)
+        panics = replace(spec, append="rdinit=/none")
+        return boot_once(panics if len(specs) == 1 else spec, name, timeout)
 
-    monkeypatch.setattr(Machine, "boot_once", hang_first)
-    with pytest.warns(BootedTwice, match="as it does at times"):
+    monkeypatch.setattr(Machine, "boot_once", die_first)
+    with pytest.warns(BootedTwice, match="(?s)the guest ended before it boots.*Unable to mount"):
         with Machine.boot(Spec(), "twice") as machine:
             assert machine.sh("echo alive") == "alive\n"
-    assert len(timeouts) == 2
+    assert len(specs) == 2
+
+
+def test_a_first_process_that_dies_gets_none(recwarn: pytest.WarningsRecorder) -> None:
+    with pytest.raises(GuestError, match="(?s)the guest ended before it boots.*kill init"):
+        Machine.boot(Spec(append="rdinit=/bin/false"), "once")
+    assert not recwarn.list
 
 
 def test_a_complaint_of_the_kernel_fails_the_command(doomed: Machine) -> None:
