@@ -2,17 +2,19 @@
 
 //! VM generation ID: the source of the system generation in virtual machines.
 //!
-//! The hypervisor keeps sixteen bytes in guest memory, the hardware ID, and tells where by the ACPI
-//! object `ADDR` of a device with the compatible ID `VM_Gen_Counter`. It writes another ID there
-//! before it lets a restored or cloned machine run, and notifies the device afterwards.
+//! The hypervisor keeps sixteen bytes in guest memory, the hardware ID. It writes another ID there
+//! before it lets a restored or cloned machine run, and tells of that afterwards. Where the ID is,
+//! and how a change is told of, firmware says: by the ACPI object `ADDR` of a device with the
+//! compatible ID `VM_Gen_Counter`, which is notified; or by a node of the device tree that is
+//! compatible with `microsoft,vmgenid`, which has an interrupt.
 //!
 //! On most distribution kernels a driver of the kernel's own is bound to that device, which reseeds
 //! the RNG and does nothing else. This one then observes beside it: it reads the same ID, and hears
-//! of a change by the kernel's vmfork notifier. Otherwise it binds the device itself.
+//! of a change by the interrupt, and by the kernel's vmfork notifier if the device is one of ACPI.
+//! Otherwise it binds the device itself.
 //!
 //! The comparison of the ID with the last one processed, and what follows from it, are the
-//! counter's (`generation.rs`); this driver finds the ID and reseeds the RNG. It leaves out
-//! the device tree binding that Linux's own driver has as well.
+//! counter's (`generation.rs`); this driver finds the ID and reseeds the RNG.
 
 use core::fmt::Write;
 use kernel::{
@@ -22,6 +24,7 @@ use kernel::{
         Device, //
     },
     driver,
+    of,
     platform as bus,
     prelude::*,
     sync::{
@@ -38,12 +41,16 @@ mod firmware;
 mod guid;
 #[path = "vmgenid/lines.rs"]
 mod lines;
+#[cfg(CONFIG_ACPI)]
+#[path = "vmgenid/notification.rs"]
+mod notification;
 
 #[path = "../rust/bindings/bindings.rs"]
 mod bindings;
 #[path = "../rust/bindings/compat.rs"]
 mod compat;
 
+#[cfg(CONFIG_ACPI)]
 #[path = "../rust/kernel/acpi.rs"]
 mod acpi;
 #[path = "../rust/kernel/cross_call.rs"]
@@ -52,6 +59,7 @@ mod cross_call;
 mod device_attributes;
 #[path = "../rust/kernel/interrupt_line.rs"]
 mod interrupt_line;
+#[cfg(CONFIG_ACPI)]
 #[path = "../rust/kernel/notify.rs"]
 mod notify;
 #[path = "../rust/kernel/platform.rs"]
@@ -60,21 +68,23 @@ mod platform;
 mod rng;
 #[path = "../rust/kernel/sysfs.rs"]
 mod sysfs;
+#[cfg(CONFIG_ACPI)]
 #[path = "../rust/kernel/vmfork.rs"]
 mod vmfork;
 
 #[path = "../rust/sysgenid/source_registration.rs"]
 mod source_registration;
 
-use acpi::{
-    Handle,
-    NotifyHandler, //
+use compat::{
+    acpi_device_table,
+    of_device_table, //
 };
-use compat::acpi_device_table;
 use device_attributes::DeviceAttributes;
+use firmware::Firmware;
 use guid::Guid;
 use lines::Lines;
-use notify::Notify;
+#[cfg(CONFIG_ACPI)]
+use notification::Notification;
 use platform::bound_to_another;
 use rng::Reseeder;
 use source_registration::{
@@ -86,7 +96,6 @@ use sysfs::{
     AttributeGroup,
     AttributeInfo, //
 };
-use vmfork::VmForkNotifier;
 
 /// The RNG's side of a change of the ID.
 struct Rng {
@@ -129,12 +138,6 @@ impl Source for Rng {
 
 type VmGenIdSource = SourceRegistration<Rng>;
 
-impl Notify for VmGenIdSource {
-    fn notify(&self) {
-        SourceRegistration::notify(self);
-    }
-}
-
 const ATTRIBUTES: &[AttributeInfo<VmGenIdSource>] = &[
     AttributeInfo {
         name: c"guid",
@@ -150,75 +153,61 @@ const ATTRIBUTES: &[AttributeInfo<VmGenIdSource>] = &[
 
 /// A device whose ID is the source of the counter.
 struct Attached {
+    #[cfg(CONFIG_ACPI)]
+    _notification: Notification,
     _lines: Lines,
     _attributes: DeviceAttributes<VmGenIdSource>,
-    source: Arc<VmGenIdSource>,
+    _source: Arc<VmGenIdSource>,
 }
 
-/// Makes the ID of a device the source of the counter, not yet notified of anything.
-///
-/// The messages name the device themselves, as its driver may be another one. `is_own`: whether it
-/// is this one.
-fn attach(dev: &Device, handle: Handle, is_own: bool) -> Result<Attached> {
-    let name = dev.name();
-    let paddr = firmware::hwid_address(handle).map_err(|bad| {
-        pr_err!("{name}: ADDR {bad}\n");
-        ENODEV
-    })?;
-    let reseeder = Reseeder::new().inspect_err(|err| {
-        pr_err!("{name}: cannot open the random device: {err:?}\n");
-    })?;
-
-    let rng = Rng {
-        dev: dev.into(),
-        reseeder,
-        is_own,
-    };
-    let source =
-        Arc::pin_init(SourceRegistration::new(paddr, rng), GFP_KERNEL).inspect_err(|err| {
-            pr_err!("{name}: cannot follow the hardware ID at {paddr:#x}: {err:?}\n");
+impl Attached {
+    /// Makes the ID of a device the source of the counter. `is_own`: whether it is this driver's.
+    ///
+    /// The messages name the device themselves, as its driver may be another one.
+    fn new(dev: &Device, is_own: bool) -> Result<Self> {
+        let name = dev.name();
+        let Firmware { paddr, signal } = Firmware::of(dev)?;
+        let reseeder = Reseeder::new().inspect_err(|err| {
+            pr_err!("{name}: cannot open the random device: {err:?}\n");
         })?;
 
-    let attributes = AttributeGroup::new(&source, ATTRIBUTES)
-        .and_then(|group| DeviceAttributes::new(dev, group))
-        .inspect_err(|err| pr_err!("{name}: cannot add the sysfs attributes: {err:?}\n"))?;
+        let rng = Rng {
+            dev: dev.into(),
+            reseeder,
+            is_own,
+        };
+        let source =
+            Arc::pin_init(SourceRegistration::new(paddr, rng), GFP_KERNEL).inspect_err(|err| {
+                pr_err!("{name}: cannot follow the hardware ID at {paddr:#x}: {err:?}\n");
+            })?;
 
-    let lines = Lines::listen(name, &source);
+        let attributes = AttributeGroup::new(&source, ATTRIBUTES)
+            .and_then(|group| DeviceAttributes::new(dev, group))
+            .inspect_err(|err| pr_err!("{name}: cannot add the sysfs attributes: {err:?}\n"))?;
 
-    pr_info!("{name}: hardware ID at {paddr:#x}{lines}\n");
-    Ok(Attached {
-        _lines: lines,
-        _attributes: attributes,
-        source,
-    })
-}
+        let lines = Lines::listen(name, &source, &signal, is_own)?;
 
-/// A VMGENID device that this driver is bound to: firmware notifies it.
-struct VmGenId {
-    _handler: NotifyHandler<VmGenIdSource>,
-    _attached: Attached,
-}
+        pr_info!("{name}: hardware ID at {paddr:#x}{lines}\n");
 
-impl VmGenId {
-    fn bind(dev: &Device) -> Result<Self> {
-        let handle = Handle::of(dev).ok_or(ENODEV)?;
-        let attached = attach(dev, handle, true)?;
-        let source = attached.source.clone();
-        let handler = NotifyHandler::install(handle, source).map_err(|status| {
-            pr_err!(
-                "{}: cannot handle notifications (ACPI status {status:#x})\n",
-                dev.name()
-            );
-            ENODEV
-        })?;
-        // A notification from before the handler was there is lost.
-        attached.source.notify();
+        #[cfg(CONFIG_ACPI)]
+        let notification = Notification::new(dev, source.clone(), &signal, is_own)?;
+
+        // What was told before somebody listened is lost.
+        source.notify();
 
         Ok(Self {
-            _handler: handler,
-            _attached: attached,
+            #[cfg(CONFIG_ACPI)]
+            _notification: notification,
+            _lines: lines,
+            _attributes: attributes,
+            _source: source,
         })
     }
+}
+
+/// A VMGENID device that this driver is bound to.
+struct VmGenId {
+    _attached: Attached,
 }
 
 acpi_device_table!(
@@ -231,9 +220,17 @@ acpi_device_table!(
     ]
 );
 
+of_device_table!(
+    OF_TABLE,
+    MODULE_OF_TABLE,
+    <VmGenId as bus::Driver>::IdInfo,
+    [(of::DeviceId::new(c"microsoft,vmgenid"), ())]
+);
+
 impl bus::Driver for VmGenId {
     type IdInfo = ();
     type Data<'bound> = Self;
+    const OF_ID_TABLE: Option<of::IdTable<Self::IdInfo>> = Some(&OF_TABLE);
     const ACPI_ID_TABLE: Option<acpi_ids::IdTable<Self::IdInfo>> = Some(&ACPI_TABLE);
 
     fn probe<'bound>(
@@ -241,32 +238,27 @@ impl bus::Driver for VmGenId {
         _info: Option<&'bound Self::IdInfo>,
     ) -> impl PinInit<Self, Error> + 'bound {
         // Why has been said; at other errors the driver core adds a line of its own.
-        Self::bind(pdev.as_ref()).map_err(|_| ENODEV)
+        match Attached::new(pdev.as_ref(), true) {
+            Ok(attached) => Ok(Self {
+                _attached: attached,
+            }),
+            Err(err) if err == EPROBE_DEFER => Err(err),
+            Err(_) => Err(ENODEV),
+        }
     }
 }
 
-/// A VMGENID device that the kernel's own driver is bound to: that one tells of each fork after it
-/// has reseeded the RNG.
+/// A VMGENID device that the kernel's own driver is bound to.
 struct Observer {
-    _notifier: Pin<KBox<VmForkNotifier<VmGenIdSource>>>,
     _attached: Attached,
 }
 
 impl Observer {
     fn attach(dev: &Device) -> Result<Self> {
-        let handle = Handle::of(dev).ok_or(ENODEV)?;
-        let attached = attach(dev, handle, false)?;
-        let notifier = VmForkNotifier::new(attached.source.clone());
-        let notifier = KBox::pin_init(notifier, GFP_KERNEL).inspect_err(|err| {
-            pr_err!("{}: cannot hear of forks: {err:?}\n", dev.name());
-        })?;
-
-        // A notification from before the notifier was there is lost.
-        attached.source.notify();
+        let attached = Attached::new(dev, false)?;
 
         pr_info!("{}: observing beside the kernel's driver\n", dev.name());
         Ok(Self {
-            _notifier: notifier,
             _attached: attached,
         })
     }
@@ -275,7 +267,8 @@ impl Observer {
     ///
     /// A device whose firmware cannot be believed is reported and left alone.
     fn find() -> Option<Self> {
-        bound_to_another(&ACPI_TABLE, VmGenIdModule::NAME).find_map(|dev| Self::attach(&dev).ok())
+        bound_to_another(&ACPI_TABLE, &OF_TABLE, VmGenIdModule::NAME)
+            .find_map(|dev| Self::attach(&dev).ok())
     }
 }
 

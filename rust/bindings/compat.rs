@@ -19,6 +19,17 @@ macro_rules! acpi_device_table {
 }
 pub(crate) use acpi_device_table;
 
+/// [`kernel::of_device_table!`], likewise.
+macro_rules! of_device_table {
+    ($table:ident, $module_table:ident, $id_info:ty, $data:tt) => {
+        #[cfg(LINUX_7_3)]
+        kernel::of_device_table!($table, $id_info, $data);
+        #[cfg(not(LINUX_7_3))]
+        kernel::of_device_table!($table, $module_table, $id_info, $data);
+    };
+}
+pub(crate) use of_device_table;
+
 /// The value of a module parameter, which `value()` gives by reference before Linux 7.3.
 pub(crate) fn parameter<T: Copy>(value: impl Borrow<T>) -> T {
     *value.borrow()
@@ -38,6 +49,7 @@ pub(crate) fn smp_mb() {
 mod irqreturn {
     use super::bindings::irqreturn;
 
+    pub(crate) const IRQ_HANDLED: irqreturn = irqreturn::IRQ_HANDLED;
     pub(crate) const IRQ_NONE: irqreturn = irqreturn::IRQ_NONE;
     pub(crate) const IRQ_WAKE_THREAD: irqreturn = irqreturn::IRQ_WAKE_THREAD;
 }
@@ -45,10 +57,12 @@ mod irqreturn {
 mod irqreturn {
     use super::bindings;
 
+    pub(crate) const IRQ_HANDLED: bindings::irqreturn_t = bindings::irqreturn_IRQ_HANDLED;
     pub(crate) const IRQ_NONE: bindings::irqreturn_t = bindings::irqreturn_IRQ_NONE;
     pub(crate) const IRQ_WAKE_THREAD: bindings::irqreturn_t = bindings::irqreturn_IRQ_WAKE_THREAD;
 }
 pub(crate) use irqreturn::{
+    IRQ_HANDLED,
     IRQ_NONE,
     IRQ_WAKE_THREAD, //
 };

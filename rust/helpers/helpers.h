@@ -8,6 +8,7 @@
 
 #include <linux/acpi.h>
 #include <linux/device.h>
+#include <linux/mod_devicetable.h>
 #include <linux/mm_types.h>
 #include <linux/notifier.h>
 #include <linux/pm_domain.h>
@@ -19,6 +20,8 @@ acpi_handle sysgenid_helper_acpi_handle(struct device *dev);
 acpi_status sysgenid_helper_install_timer_handler(acpi_event_handler handler);
 void sysgenid_helper_disable_timer_event(void);
 void sysgenid_helper_remove_timer_handler(acpi_event_handler handler);
+bool sysgenid_helper_matches_ids(struct device *dev, const struct acpi_device_id *acpi,
+				 const struct of_device_id *of);
 void sysgenid_helper_device_lock(struct device *dev);
 void sysgenid_helper_device_unlock(struct device *dev);
 void *sysgenid_helper_page_address(struct page *page);

@@ -28,10 +28,18 @@ long sysgenid_helper_ioctl_as_kernel(struct file *file, unsigned int cmd, unsign
  */
 #pragma weak add_vmfork_randomness
 
+/*
+ * Kept in memory: for arm64 the compiler would take the address of a weak symbol
+ * from a table that modules have not got.
+ */
+static typeof(add_vmfork_randomness) *exported = add_vmfork_randomness;
+
 bool sysgenid_helper_try_add_vmfork_randomness(const void *id, size_t len)
 {
-	if (!add_vmfork_randomness)
+	typeof(add_vmfork_randomness) *add = READ_ONCE(exported);
+
+	if (!add)
 		return false;
-	add_vmfork_randomness(id, len);
+	add(id, len);
 	return true;
 }

@@ -210,16 +210,20 @@ impl<T: Notify> Drop for NotifyHandler<T> {
 }
 
 /// The line of the system control interrupt, by which firmware announces general-purpose events.
-/// `None` on platforms without one (hardware-reduced ACPI).
+/// `None` on platforms without one (hardware-reduced ACPI), or without ACPI.
 pub(crate) fn system_control_line() -> Option<u32> {
     // SAFETY: Read at boot and not changed after that.
-    let (flags, gsi) = unsafe {
+    let (is_disabled, flags, gsi) = unsafe {
         let fadt = &raw const bindings::acpi_gbl_FADT;
-        ((*fadt).flags, (*fadt).sci_interrupt)
+        (
+            bindings::acpi_disabled,
+            (*fadt).flags,
+            (*fadt).sci_interrupt,
+        )
     };
     let mut irq = 0;
 
-    if flags & bindings::ACPI_FADT_HW_REDUCED != 0 {
+    if is_disabled != 0 || flags & bindings::ACPI_FADT_HW_REDUCED != 0 {
         return None;
     }
     // SAFETY: Takes any number, and writes to a variable of ours.

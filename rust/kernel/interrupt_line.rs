@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Listening on an interrupt line that is somebody else's.
+//! Listening on an interrupt line that is somebody else's, or shared with somebody else.
 //!
-//! Interrupts are noticed, never claimed: whether the line's owner has had something to do is the
-//! owner's to say.
+//! Interrupts of others are noticed, never claimed: whether the line's owner has had something to
+//! do is the owner's to say.
 //!
 //! C headers: [`include/linux/interrupt.h`](srctree/include/linux/interrupt.h),
 //! [`include/trace/events/irq.h`](srctree/include/trace/events/irq.h)
@@ -18,6 +18,7 @@ use crate::{
         tracepoint_probe_unregister, //
     },
     compat::{
+        IRQ_HANDLED,
         IRQ_NONE,
         IRQ_WAKE_THREAD, //
     }, //
@@ -53,11 +54,14 @@ pub(crate) trait Listener: Send + Sync + 'static {
     /// Called in a hard interrupt, possibly on several processors for different lines.
     fn interrupt(&self) -> bool;
 
+    /// Whether the line is of a device of the listener's, so that its interrupts are to be claimed.
+    fn is_owner(&self) -> bool;
+
     /// What is left to do. Called in process context, may sleep.
     fn follow_up(&self);
 }
 
-/// A line that is shared with its owner.
+/// A line that is shared with its owner, or with anybody by its owner.
 ///
 /// # Invariants
 ///
@@ -68,13 +72,14 @@ pub(crate) struct SharedLine<T: Listener> {
 }
 
 impl<T: Listener> SharedLine<T> {
-    /// Listens on a line that its owner shares, and handles in a thread alone, as ACPI does. May
-    /// sleep.
+    /// Listens on a line that its owner shares. May sleep.
     ///
     /// `EBUSY` if the owner does not share it.
     pub(crate) fn new(irq: u32, name: &'static CStr, target: Arc<T>) -> Result<Self> {
-        // The flags have to be the owner's.
-        let flags = bindings::IRQF_SHARED | bindings::IRQF_ONESHOT;
+        // Who handles in a thread alone, as ACPI does, keeps the line masked until that is done,
+        // and all others have to agree. The handler is one for hard interrupts, also where the
+        // kernel would make a thread of it.
+        let flags = bindings::IRQF_SHARED | bindings::IRQF_COND_ONESHOT | bindings::IRQF_NO_THREAD;
 
         // SAFETY: The handlers take what is passed here, which `target` keeps until they are
         // removed. The name lives as long as this module.
@@ -102,10 +107,12 @@ impl<T: Listener> SharedLine<T> {
     /// For the interrupt only, with what [`Self::new`] has installed.
     unsafe extern "C" fn handler(_irq: c_int, target: *mut c_void) -> bindings::irqreturn_t {
         // SAFETY: `free_irq()` waits for this before `target` goes.
-        if unsafe { &*target.cast::<T>() }.interrupt() {
+        let target = unsafe { &*target.cast::<T>() };
+
+        if target.interrupt() {
             IRQ_WAKE_THREAD
         } else {
-            IRQ_NONE
+            Self::handled(target)
         }
     }
 
@@ -114,8 +121,18 @@ impl<T: Listener> SharedLine<T> {
     /// For the interrupt's thread only, with what [`Self::new`] has installed.
     unsafe extern "C" fn thread(_irq: c_int, target: *mut c_void) -> bindings::irqreturn_t {
         // SAFETY: `free_irq()` waits for this before `target` goes.
-        unsafe { &*target.cast::<T>() }.follow_up();
-        IRQ_NONE
+        let target = unsafe { &*target.cast::<T>() };
+
+        target.follow_up();
+        Self::handled(target)
+    }
+
+    fn handled(target: &T) -> bindings::irqreturn_t {
+        if target.is_owner() {
+            IRQ_HANDLED
+        } else {
+            IRQ_NONE
+        }
     }
 }
 

@@ -1,31 +1,62 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What firmware says about the VMGENID device, and whether it can be believed.
-//!
-//! Specification: "Virtual Machine Generation ID", Microsoft 2012; QEMU `docs/specs/vmgenid.rst`.
+//! What firmware says about the VMGENID device, by ACPI or by the device tree, and whether it can
+//! be believed.
 
+#[cfg(CONFIG_ACPI)]
+#[path = "firmware/acpi.rs"]
+mod acpi;
+#[path = "firmware/devicetree.rs"]
+mod devicetree;
+
+#[cfg(CONFIG_ACPI)]
+use crate::acpi::Handle;
 use crate::{
-    acpi::{
-        Handle,
-        Object, //
-    },
+    platform,
     source_registration::HwIdBytes, //
 };
 use kernel::{
+    device::Device,
     fmt,
     page::PAGE_SIZE,
     prelude::*, //
 };
 
-/// Why firmware does not give a usable address.
-pub(crate) enum BadAddress {
-    /// The object is not there, or its evaluation has failed with this ACPI status.
-    Missing(u32),
-    /// It is something else than a package of two integers.
-    NotTwoIntegers,
-    /// One of the halves has more than 32 bits.
-    HalfTooLarge,
-    /// The address is 0.
+/// What firmware says about a device.
+pub(crate) struct Firmware {
+    /// The physical address of the ID.
+    pub(crate) paddr: u64,
+    pub(crate) signal: Signal,
+}
+
+/// How firmware tells of a change.
+pub(crate) enum Signal {
+    /// By notifying this node, as one of many reasons for an interrupt of the platform's.
+    #[cfg(CONFIG_ACPI)]
+    Notification(Handle),
+    /// By an interrupt of the device's own.
+    Interrupt(u32),
+}
+
+impl Firmware {
+    /// What firmware says about a device. If it is of no use, one message says why. May sleep.
+    ///
+    /// `EPROBE_DEFER` if that cannot be told yet, of which there is no message.
+    pub(crate) fn of(dev: &Device) -> Result<Self> {
+        if platform::is_in_devicetree(dev) {
+            return devicetree::look_at(dev);
+        }
+        #[cfg(CONFIG_ACPI)]
+        let found = acpi::look_at(dev);
+        #[cfg(not(CONFIG_ACPI))]
+        let found = Err(ENODEV);
+
+        found
+    }
+}
+
+/// Why an address is none that an ID can have.
+enum BadAddress {
     Zero,
     /// The address is not a multiple of 8.
     Misaligned(u64),
@@ -36,9 +67,6 @@ pub(crate) enum BadAddress {
 impl fmt::Display for BadAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing(status) => write!(f, "cannot be evaluated (ACPI status {status:#x})"),
-            Self::NotTwoIntegers => write!(f, "is not a package of two integers"),
-            Self::HalfTooLarge => write!(f, "has a half of more than 32 bits"),
             Self::Zero => write!(f, "is address 0"),
             Self::Misaligned(addr) => write!(f, "is not 8-byte aligned: {addr:#x}"),
             Self::CrossesPage(addr) => write!(f, "crosses a page: {addr:#x}"),
@@ -46,22 +74,8 @@ impl fmt::Display for BadAddress {
     }
 }
 
-/// The physical address of the ID: `ADDR` is a package of its low and its high 32 bits.
-pub(crate) fn hwid_address(handle: Handle) -> Result<u64, BadAddress> {
-    let value = handle.evaluate(c"ADDR").map_err(BadAddress::Missing)?;
-    let halves = value.object().and_then(Object::package);
-
-    let mut halves = halves
-        .filter(|halves| halves.len() == 2)
-        .ok_or(BadAddress::NotTwoIntegers)?
-        .map(|half| {
-            let half = half.integer().ok_or(BadAddress::NotTwoIntegers)?;
-            u32::try_from(half).map_err(|_| BadAddress::HalfTooLarge)
-        });
-    let mut half = || halves.next().unwrap_or(Err(BadAddress::NotTwoIntegers));
-    let (low, high) = (half()?, half()?);
-
-    let addr = u64::from(high) << 32 | u64::from(low);
+/// The address, if an ID can have it.
+fn checked(addr: u64) -> Result<u64, BadAddress> {
     if addr == 0 {
         return Err(BadAddress::Zero);
     }
