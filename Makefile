@@ -7,7 +7,7 @@
 CACHE	?= $(CURDIR)/.cache
 override CACHE := $(abspath $(CACHE))
 export SYSGENID_CACHE := $(CACHE)
-export RELEASE
+export ARCH RELEASE
 
 .NOTPARALLEL:
 
@@ -151,6 +151,7 @@ In virtual machines (the first one fetches 3 GB into $(CACHE)):
   make bench            count the instructions that everything takes
   make shell            a guest with both modules loaded, to play with
     RELEASE=...         with another kernel of trixie-backports
+    ARCH=arm64          run, test: on QEMU's machine for arm64
     CACHE=...           another folder for what is fetched and built
 
 For this machine's kernel, $(running):
