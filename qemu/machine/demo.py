@@ -62,7 +62,7 @@ def step(title: str) -> Iterator[None]:
 def look(vm: Machine, guid: str, event: str, users: Users, generation: int) -> Column:
     """What can be seen in the original as well as in a clone."""
     return {
-        "VMGENID set by the host": Shown(vm.qmp("query-vm-generation-id")["guid"], guid),
+        "VMGENID set by the host": Shown(modules.host_id(vm), guid),
         "VMGENID in the guest's memory": Shown(modules.hardware_id(vm), guid),
         "VMGENID in the guest's sysfs": Shown(modules.guid(vm), guid),
         '"crng reseeded" in the kernel\'s log': Shown(

@@ -13,8 +13,10 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vm import Machine
+if TYPE_CHECKING:
+    from vm import Machine
 
 STUB_TIME = 30.0
 
@@ -51,6 +53,10 @@ class _Stub:
         if len(answer) != 2 * size:
             raise StubError(f"read at {address:#x}: {answer!r}")
         return bytes.fromhex(answer)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Writes there. Where there is nothing, the stub drops it and says nothing."""
+        self.command(f"M{address:x},{len(data):x}:{data.hex()}")
 
     def _until(self, end: bytes) -> bytes:
         while end not in self._received:
@@ -95,8 +101,14 @@ def read(vm: Machine, address: int, size: int) -> bytes:
 
 
 def write(vm: Machine, address: int, data: bytes) -> None:
-    """Writes to the guest's memory. Where there is none, the stub drops it and says nothing."""
+    """Writes to the guest's memory."""
     with _stub(vm) as stub:
-        stub.command(f"M{address:x},{len(data):x}:{data.hex()}")
+        stub.write(address, data)
         if stub.read(address, len(data)) != data:
             raise StubError(f"no memory at {address:#x}")
+
+
+def poke(vm: Machine, register: int, value: bytes) -> None:
+    """Writes to a register of a device, in one access; what it then reads as is its own matter."""
+    with _stub(vm) as stub:
+        stub.write(register, value)

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vm import Machine
+import virt
+from vm import ARM64, Machine
 
 # Keeps the kernel's own VMGENID driver away, so that ours can bind (the name
 # of its init function is misspelt in the kernel).
 BOUND = "initcall_blacklist=vmgenid_plaform_driver_init"
 
 DRIVER = "/sys/bus/platform/drivers/sysgenid_vmgenid"
-DEVICE = "/sys/bus/platform/devices/QEMUVGID:00"
+NAME = virt.name() if ARM64 else "QEMUVGID:00"
+DEVICE = f"/sys/bus/platform/devices/{NAME}"
 
 
 def load(vm: Machine, source: bool = True, parameters: str = "") -> None:
@@ -36,9 +38,10 @@ def wait_line_moved(vm: Machine) -> None:
     """Waits until the interrupt of ACPI is the first processor's.
 
     It moves with the next one, which the driver sees to. That one would notice a clone of which
-    the test tells nobody, or be taken for the notification.
+    the test tells nobody, or be taken for the notification. Those of arm64 move at once.
     """
-    vm.wait_for("cat /proc/irq/9/effective_affinity", "^1$")
+    if not ARM64:
+        vm.wait_for("cat /proc/irq/9/effective_affinity", "^1$")
 
 
 def load_source(vm: Machine) -> None:
@@ -59,6 +62,11 @@ def unbind(vm: Machine) -> None:
 def bind(vm: Machine) -> None:
     """Gives the VMGENID device to our driver."""
     vm.sh(f"basename {DEVICE} >{DRIVER}/bind")
+
+
+def host_id(vm: Machine) -> str:
+    """The VMGENID that the host has given to the guest."""
+    return virt.hardware_id(vm) if ARM64 else str(vm.qmp("query-vm-generation-id")["guid"])
 
 
 def hardware_id(vm: Machine) -> str:

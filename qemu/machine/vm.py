@@ -30,18 +30,21 @@ from typing import Any
 from qemu.qmp import QMPClient, QMPError
 
 import splat
+import virt
 
 CACHE = Path(os.environ.get("SYSGENID_CACHE", "/cache"))
-RELEASE = os.environ.get("RELEASE") or (CACHE / "kernel/current").resolve().name
+CURRENT = "current-arm64" if os.environ.get("ARCH") == "arm64" else "current"
+RELEASE = os.environ.get("RELEASE") or (CACHE / "kernel" / CURRENT).resolve().name
+ARM64 = "-arm64" in RELEASE
 KERNEL = CACHE / "kernel" / RELEASE / "vmlinuz"
 INITRAMFS = CACHE / "guest" / RELEASE / "initramfs.cpio.gz"
 LOGS = CACHE / "log/guests"
 
 DEV_KVM = Path("/dev/kvm")
 KVM = ("-accel", "kvm", "-cpu", "host")
-TCG = ("-accel", "tcg,thread=multi", "-cpu", "max")
+TCG = ("-accel", "tcg,thread=multi", "-cpu", virt.CPU if ARM64 else "max")
 
-BOOT_TIME = 60.0
+BOOT_TIME = 120.0 if ARM64 else 60.0
 KVM_BOOT_TIME = 20.0
 QMP_TIME = 30.0
 CHANNEL_TIME = 30.0
@@ -54,7 +57,7 @@ MOST_TAIL_LINES = 200
 
 # A guest that panics or oopses must end at once: panic=-1 reboots, which QEMU
 # is told to take as the end. Every message goes to the console, for splat.py.
-COMMAND_LINE = "console=ttyS0 panic=-1 oops=panic loglevel=8 printk.devkmsg=on"
+COMMAND_LINE = "panic=-1 oops=panic loglevel=8 printk.devkmsg=on"
 
 # What the kernel says when it has done booting.
 FIRST_PROCESS = " as init process"
@@ -90,31 +93,43 @@ class CommandFailed(Exception):
 
 @dataclass(frozen=True)
 class Spec:
-    """What a machine is made of; a clone's differs from the original's in `guid` alone."""
+    """What a machine is made of; a clone's differs from the original's in `guid` alone.
+
+    `nodes` are for the device tree of an arm64 machine, where there is no `guid`.
+    """
 
     guid: str | None = None
     append: str = ""
     smp: int = 2
     memory: str = "256M"
-    machine: str = "q35"
+    machine: str = virt.MACHINE if ARM64 else "q35"
     extra: tuple[str, ...] = ()
     accel: tuple[str, ...] | None = None
+    nodes: str = ""
 
     def arguments(self) -> list[str]:
         """QEMU's command line without the ports, which shell.py wants otherwise."""
         for file in (KERNEL, INITRAMFS):
             if not file.exists():
                 raise GuestError(f"{file} is missing: run `make guest` first")
-        vmgenid = ("-device", f"vmgenid,guid={self.guid}") if self.guid else ()
+        qemu = "qemu-system-aarch64" if ARM64 else "qemu-system-x86_64"
+        # The kernel's driver claims a device tree's memory, which hwid could not look at then.
+        console = "console=ttyAMA0 iomem=relaxed" if ARM64 else "console=ttyS0"
         return [
-            *("qemu-system-x86_64", "-machine", self.machine, *(self.accel or accelerator())),
+            *(qemu, "-machine", self.machine, *(self.accel or accelerator())),
             *("-smp", str(self.smp), "-m", self.memory),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
             *("-kernel", str(KERNEL), "-initrd", str(INITRAMFS)),
-            *("-append", f"{COMMAND_LINE} {self.append}"),
-            *vmgenid,
+            *("-append", f"{console} {COMMAND_LINE} {self.append}"),
+            *self._vmgenid(),
             *self.extra,
         ]
+
+    def _vmgenid(self) -> tuple[str, ...]:
+        if ARM64:
+            nodes = virt.node() if self.guid else self.nodes
+            return virt.arguments(nodes, self.guid, self.smp, self.memory)
+        return ("-device", f"vmgenid,guid={self.guid}") if self.guid else ()
 
 
 class Machine:
@@ -173,7 +188,7 @@ class Machine:
     def _spawn(
         self, extra: tuple[str, ...]
     ) -> tuple[subprocess.Popen[bytes], socket.socket, socket.socket]:
-        """Starts QEMU with a socket each for its monitor and for the guest's ttyS1.
+        """Starts QEMU with a socket each for its monitor and for the guest's second port.
 
         Inherited sockets need no path and no waiting for a listener. What QEMU
         itself has to say goes to the same file as the guest's console. setpriv
@@ -451,6 +466,9 @@ class Snapshot:
         vm = Machine(spec, name, ("-incoming", f"file:{self.path}"))
         with vm._killed_on_error():
             vm.wait_restored()
+            if ARM64 and guid and guid != virt.hardware_id(vm):
+                virt.change_id(vm, guid)
+                virt.notify(vm)
             if run:
                 vm.cont()
         return vm
@@ -463,7 +481,7 @@ def accelerator() -> tuple[str, ...]:
     A /dev/kvm proves nothing: on some hosts it is there and fails at the first
     instruction. The answer is kept until the host boots again.
     """
-    if not os.access(DEV_KVM, os.R_OK | os.W_OK):
+    if ARM64 or not os.access(DEV_KVM, os.R_OK | os.W_OK):
         return TCG
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     note = CACHE / "accelerator"
