@@ -130,6 +130,8 @@ config 64BIT
     def_bool y
 config MMU
     def_bool y
+config PAGE_SIZE_{pages}KB
+    def_bool y
 config RUST
     def_bool y
 config ACPI
@@ -138,14 +140,25 @@ source "{root}/Kconfig"
 """
 
 
+def is_allowed(architecture: str, pages: int, folder: Path) -> bool:
+    """Whether Kconfig allows the modules on an architecture with pages of so many KiB."""
+    kconfig, config = folder / "Kconfig", folder / "config"
+    kconfig.write_text(KCONFIG.format(architecture=architecture, pages=pages, root=ROOT))
+    conf = STOCK / "scripts/kconfig/conf"
+    run("env", f"KCONFIG_CONFIG={config}", conf, "--allyesconfig", kconfig, folder=STOCK)
+    return "\nCONFIG_SYSGENID=y\n" in config.read_text()
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_kconfig_allows_what_kbuild_can_build(
-    architecture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kconfig, config = tmp_path / "Kconfig", tmp_path / "config"
-    kconfig.write_text(KCONFIG.format(architecture=architecture, root=ROOT))
-    monkeypatch.setenv("KCONFIG_CONFIG", str(config))
-    run(STOCK / "scripts/kconfig/conf", "--allyesconfig", kconfig, folder=STOCK)
-    is_allowed = "\nCONFIG_SYSGENID=y\n" in config.read_text()
+def test_kconfig_allows_what_kbuild_can_build(architecture: str, tmp_path: Path) -> None:
     can_be_built = f"bindgen_target-$(CONFIG_{architecture})" in (ROOT / "Kbuild").read_text()
-    assert is_allowed == can_be_built
+    assert is_allowed(architecture, 4, tmp_path) == can_be_built
+
+
+@pytest.mark.parametrize("pages", [16, 64])
+def test_larger_pages_are_refused(pages: int, tmp_path: Path) -> None:
+    assert not is_allowed("ARM64", pages, tmp_path)
+    build = ("make", "-C", STOCK, f"M={ROOT}", f"MO={tmp_path}", "modules")
+    without = subprocess.run([*build, "CONFIG_PAGE_SIZE_4KB="], capture_output=True, text=True)
+    assert without.returncode != 0
+    assert "sysgenid is for pages of 4 KiB" in without.stderr
