@@ -18,7 +18,8 @@ from firmware import RESERVED, Device, Memory
 
 import modules
 import race
-from vm import Machine, Snapshot, Spec
+import virt
+from vm import ARM64, Machine, Snapshot, Spec
 
 # The last byte chooses the call, see qemu/guest/first.c.
 ID = "c0ffee00-c0de-4a5e-8d15-0123456789{:02x}"
@@ -57,14 +58,24 @@ class Spinning:
     """A guest in which a processor does nothing but look for a change."""
 
     snapshot: Snapshot
-    memory: Memory
+    set_id: Callable[[Machine, str], None]
 
     def first_call(self, number: int) -> dict[str, int]:
         """Makes a clone make the call; gives what it has printed."""
         with self.snapshot.restore(None, run=False) as vm:
-            self.memory.set_id(vm, RESERVED, ID.format(number))
+            self.set_id(vm, ID.format(number))
+            vm.cont()
             line = vm.wait_for("cat /tmp/first", "^called .*$").group()
         return {key: int(value) for key, value in (word.split("=") for word in line.split()[1:])}
+
+
+def machine(folder: Path, append: str) -> tuple[Spec, Callable[[Machine, str], None]]:
+    """A machine whose firmware tells of nothing, and what changes its ID."""
+    if ARM64:
+        return Spec(append=append, nodes=virt.node()), virt.change_id
+    memory = Memory(folder)
+    spec = firmware.spec([Device("TEST0001", RESERVED)], memory, folder, append)
+    return spec, lambda vm, guid: memory.set_id(vm, RESERVED, guid)
 
 
 @pytest.fixture(scope="module", params=["observer", "bound"])
@@ -72,15 +83,14 @@ def spinning(request: pytest.FixtureRequest, folders: Callable[[str], Path]) -> 
     """The guest, before it was cloned."""
     append = modules.BOUND if request.param == "bound" else ""
     folder = folders("spinning")
-    memory = Memory(folder)
-    spec = firmware.spec([Device("TEST0001", RESERVED)], memory, folder, append)
+    spec, set_id = machine(folder, append)
     with Machine.boot(spec, request.param) as vm:
-        memory.set_id(vm, RESERVED, ID.format(255))
+        set_id(vm, ID.format(255))
         modules.load(vm)
         modules.wait_line_moved(vm)
         vm.sh("taskset 2 /guest/first >/tmp/first 2>&1 &")
         vm.wait_for("cat /tmp/first", "^ready generation=0$")
-        return Spinning(vm.snapshot(folder / "snapshot"), memory)
+        return Spinning(vm.snapshot(folder / "snapshot"), set_id)
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name.replace(" ", "_"))

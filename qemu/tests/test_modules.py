@@ -51,6 +51,10 @@ def test_the_source_is_found_by_compatible_id(name: str) -> None:
     assert f"acpi*:{name}:*" in modinfo("sysgenid_vmgenid", "alias")
 
 
+def test_the_source_is_found_in_a_device_tree() -> None:
+    assert "of:N*T*Cmicrosoft,vmgenid" in modinfo("sysgenid_vmgenid", "alias")
+
+
 def test_the_source_is_found_for_the_device_of_a_guest(guest: Machine) -> None:
     wanted = guest.sh(f"cat {modules.DEVICE}/modalias").strip()
     aliases = modinfo("sysgenid_vmgenid", "alias")
@@ -68,7 +72,7 @@ def test_the_source_binds_and_says_where_the_id_is(guest: Machine) -> None:
     modules.load(guest)
     assert guest.sh(f"readlink -f {modules.DEVICE}/driver").strip() == modules.DRIVER
     assert modules.status(guest) == modules.Status(generation=0, outdated=0)
-    assert "QEMUVGID:00: hardware ID at 0x" in guest.sh("dmesg")
+    assert f"{modules.NAME}: hardware ID at 0x" in guest.sh("dmesg")
 
 
 def test_both_come_and_go_again_and_again(guest: Machine) -> None:
@@ -123,7 +127,7 @@ def test_the_source_observes_beside_the_kernels_own_driver(
             modules.load(machine)
             assert machine.sh(f"basename $(readlink {modules.DEVICE}/driver)") == "vmgenid\n"
             machine.sh("rmmod sysgenid_vmgenid && rmmod sysgenid")
-        assert "QEMUVGID:00: observing beside the kernel's driver" in machine.sh("dmesg")
+        assert f"{modules.NAME}: observing beside the kernel's driver" in machine.sh("dmesg")
 
 
 def test_the_source_loads_without_a_device(fresh: Callable[[Spec], Machine]) -> None:
