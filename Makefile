@@ -102,7 +102,7 @@ MINUTES	?= 30
 soak: guest
 	@qemu/buildroot/enter qemu/machine/soak.py $(MINUTES) $(SEED)
 
-# The crate: programs, lints, tests, and the package.
+# The crate and the command: programs, lints, tests, and the package.
 .PHONY: crate
 crate:
 	@qemu/buildroot/setup root
@@ -156,7 +156,7 @@ In virtual machines (the first one fetches 3 GB into $(CACHE)):
   make soak             random use for MINUTES=30, and random clones; SEED=...
   make bench            count the instructions that everything takes
   make shell            a guest with both modules loaded, to play with
-  make crate            builds and tests the crate in crate/
+  make crate            builds and tests the crate and the command in crate/
     RELEASE=...         with another kernel of trixie-backports
     ARCH=arm64          run, test: on QEMU's machine for arm64
     CACHE=...           another folder for what is fetched and built

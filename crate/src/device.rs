@@ -41,7 +41,7 @@ use std::path::{
 ///
 /// This crate does not look at the environment. A variable that names the device would let the
 /// caller of a privileged program hide clones from it. A program that wants such a variable reads
-/// it itself.
+/// it itself, as the command `sysgenid` does with `SYSGENID_DEVICE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
     path: PathBuf,

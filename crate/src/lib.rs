@@ -42,6 +42,8 @@
 //! # Features
 //!
 //! - `tokio`: `AsyncWatcher`.
+//! - `command`: builds the program `sysgenid`, which is for shell scripts and administrators. It
+//!   adds nothing to the library.
 //!
 //! # Unsafe code
 //!

@@ -14,9 +14,11 @@ PAGES = sorted((ROOT / "Documentation/man").glob("*.[1-9]"))
 
 # As man-pages(7) of Linux has them.
 SECTIONS = (
-    *("NAME", "SYNOPSIS", "DESCRIPTION", "RETURN VALUE", "ERRORS", "FILES", "DIAGNOSTICS"),
-    *("VERSIONS", "HISTORY", "NOTES", "CAVEATS", "BUGS", "EXAMPLES", "SEE ALSO"),
+    *("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "RETURN VALUE", "ERRORS"),
+    *("ENVIRONMENT", "FILES", "DIAGNOSTICS", "VERSIONS", "HISTORY", "NOTES", "CAVEATS", "BUGS"),
+    *("EXAMPLES", "SEE ALSO"),
 )
+MANUALS = {".1": "General Commands Manual", ".4": "Kernel Interfaces Manual"}
 
 
 def man(page: Path, width: int, *options: str) -> subprocess.CompletedProcess[str]:
@@ -54,7 +56,7 @@ def test_man_heads_a_page(page: Path) -> None:
     shown = man(page, 80)
     assert shown.stderr == ""
     lines = shown.stdout.splitlines()
-    assert re.split("  +", lines[0]) == [title, "Kernel Interfaces Manual", title]
+    assert re.split("  +", lines[0]) == [title, MANUALS[page.suffix], title]
     assert re.fullmatch(rf"sysgenid +\d{{4}}-\d\d-\d\d +{re.escape(title)}", lines[-1])
     assert max(map(len, lines)) <= 80
 
@@ -69,7 +71,8 @@ def test_whatis_finds_a_page(page: Path) -> None:
 def test_the_sections_are_in_the_usual_order(page: Path) -> None:
     sections = re.findall(r"^\.SH (.*)$", page.read_text(), re.M)
     assert sections == [name for name in SECTIONS if name in sections]
-    assert {"NAME", "SYNOPSIS", "DESCRIPTION", "VERSIONS", "SEE ALSO"} <= {*sections}
+    assert {"NAME", "SYNOPSIS", "DESCRIPTION", "SEE ALSO"} <= {*sections}
+    assert ("EXIT STATUS" if page.suffix == ".1" else "VERSIONS") in sections
 
 
 def test_all_of_the_interface_is_described(all_text: str) -> None:
