@@ -14,9 +14,12 @@ from vm import ARM64, Machine, Snapshot, Spec
 
 # What of the tests is of one architecture, and why.
 ACPI = "describes devices by ACPI"
+PROGRAMS = "builds programs in Rust for the build root"
 X86 = {
     "test_attach.py": ACPI,
     "test_bench.py": "counts instructions by the time stamp counter",
+    "test_command.py": PROGRAMS,
+    "test_crate.py": PROGRAMS,
     "test_events.py::test_udev_runs_a_program_in_each_generation": "takes udev of the build root",
     "test_events.py::test_who_looks_first_sees_what_nobody_was_told": ACPI,
     "test_events.py::test_the_kernels_own_subscribers_may_use_the_device": ACPI,
