@@ -20,8 +20,6 @@ X86 = {
     "test_bench.py": "counts instructions by the time stamp counter",
     "test_command.py": PROGRAMS,
     "test_crate.py": PROGRAMS,
-    "test_command.py": "takes the command for x86-64",
-    "test_crate.py": "takes the crate's programs for x86-64",
     "test_events.py::test_udev_runs_a_program_in_each_generation": "takes udev of the build root",
     "test_events.py::test_who_looks_first_sees_what_nobody_was_told": ACPI,
     "test_events.py::test_the_kernels_own_subscribers_may_use_the_device": ACPI,

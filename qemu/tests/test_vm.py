@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import vm
-from vm import BootedTwice, BootFails, CommandFailed, GuestError, Machine, Snapshot, Spec
+from vm import BootedTwice, CommandFailed, GuestError, Machine, Snapshot, Spec
 
 
 @pytest.fixture
