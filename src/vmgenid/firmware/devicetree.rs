@@ -21,56 +21,52 @@ use kernel::{
     prelude::*, //
 };
 
-/// What is wrong with a node.
-enum BadNode {
-    /// It has no memory, or none that a processor can reach.
-    NoMemory,
-    /// The memory is not large enough for an ID.
+/// What is wrong with `reg`.
+enum BadReg {
+    /// It is not there, or nothing that a processor can reach.
+    Missing,
+    /// It is not large enough for an ID.
     TooSmall(u64),
     Address(BadAddress),
-    /// It has no interrupt, or none that there can be.
-    NoInterrupt(Error),
 }
 
-impl fmt::Display for BadNode {
+impl fmt::Display for BadReg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoMemory => write!(f, "reg is missing"),
-            Self::TooSmall(size) => write!(f, "reg has less than 16 bytes: {size}"),
-            Self::Address(bad) => {
-                f.write_str("reg ")?;
-                fmt::Display::fmt(bad, f)
-            }
-            Self::NoInterrupt(err) => write!(f, "there is no interrupt: {err:?}"),
+            Self::Missing => write!(f, "is missing"),
+            Self::TooSmall(size) => write!(f, "has less than 16 bytes: {size}"),
+            Self::Address(bad) => fmt::Display::fmt(bad, f),
         }
     }
 }
 
 /// What the device tree says about a device. May sleep.
 pub(super) fn look_at(dev: &Device) -> Result<Firmware> {
-    let bad = match hwid_address(dev) {
-        Ok(paddr) => match platform::interrupt(dev) {
-            Ok(irq) => {
-                let signal = Signal::Interrupt(irq);
-                return Ok(Firmware { paddr, signal });
-            }
-            // Its controller has no driver yet.
-            Err(err) if err == EPROBE_DEFER => return Err(err),
-            Err(err) => BadNode::NoInterrupt(err),
-        },
-        Err(bad) => bad,
-    };
+    let paddr = hwid_address(dev).map_err(|bad| {
+        pr_err!("{}: reg {bad}\n", dev.name());
+        ENODEV
+    })?;
+    // `EPROBE_DEFER` says that the line's controller has no driver yet.
+    let irq = platform::interrupt(dev).map_err(|err| {
+        if err == EPROBE_DEFER {
+            return err;
+        }
+        pr_err!("{}: there is no interrupt: {err:?}\n", dev.name());
+        ENODEV
+    })?;
 
-    pr_err!("{}: {bad}\n", dev.name());
-    Err(ENODEV)
+    Ok(Firmware {
+        paddr,
+        signal: Signal::Interrupt(irq),
+    })
 }
 
 /// The physical address of the ID, at the beginning of memory that may be larger.
-fn hwid_address(dev: &Device) -> Result<u64, BadNode> {
-    let memory = platform::memory(dev).ok_or(BadNode::NoMemory)?;
+fn hwid_address(dev: &Device) -> Result<u64, BadReg> {
+    let memory = platform::memory(dev).ok_or(BadReg::Missing)?;
 
     if memory.size < size_of::<HwIdBytes>() as u64 {
-        return Err(BadNode::TooSmall(memory.size));
+        return Err(BadReg::TooSmall(memory.size));
     }
-    checked(memory.start).map_err(BadNode::Address)
+    checked(memory.start).map_err(BadReg::Address)
 }
