@@ -30,7 +30,7 @@ SETTINGS = {
     "observer": "",
     "bound": "",
     "observer, and the source comes and goes": "unload",
-    "bound, and the source comes and goes": "unbind QEMUVGID:00",
+    "bound, and the source comes and goes": f"unbind {modules.NAME}",
 }
 
 # How long a clone goes on, in seconds, and how often all are quiet.
@@ -94,7 +94,7 @@ class Soak:
     def _ask(self, vm: Machine) -> None:
         """Makes sure that the change is processed, however late the source comes back."""
         self._check(vm)
-        vm.wait_for("cat /sys/class/misc/sysgenid/source", "^QEMUVGID:00$", WAIT)
+        vm.wait_for("cat /sys/class/misc/sysgenid/source", f"^{modules.NAME}$", WAIT)
 
     def _be_quiet(self, vm: Machine, signal: str) -> dict[str, int]:
         """Lets all be quiet, and returns what the guest says of that moment."""
