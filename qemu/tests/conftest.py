@@ -15,6 +15,8 @@ from vm import ARM64, Machine, Snapshot, Spec
 # What of the tests is of one architecture, and why.
 ACPI = "describes devices by ACPI"
 PROGRAMS = "builds programs in Rust for the build root"
+DEV_MEM = "reads memory from /dev/mem that only mmap() gets for arm64"
+KVM = "is about KVM, with which a guest of another architecture cannot run"
 X86 = {
     "test_attach.py": ACPI,
     "test_bench.py": "counts instructions by the time stamp counter",
@@ -25,6 +27,8 @@ X86 = {
     "test_events.py::test_the_kernels_own_subscribers_may_use_the_device": ACPI,
     "test_events.py::test_notifications_without_another_id_do_nothing": "notifies by ACPI",
     "test_firmware.py": ACPI,
+    "test_gdb.py::test_a_restored_guest_finds_what_was_written_before_it_ran": DEV_MEM,
+    "test_gdb.py::test_a_running_guest_goes_on": DEV_MEM,
     "test_ged.py": ACPI,
     "test_ged_race.py": ACPI,
     "test_interrupt.py": "is about the interrupt of ACPI; test_devicetree.py has the same",
@@ -35,6 +39,8 @@ X86 = {
     "test_samples.py::test_a_library_in_cpp": "compiles for the build root",
     "test_shell.py": "gives clones IDs by QEMU's device for PCs",
     "test_sleep.py": "suspends by ACPI",
+    "test_vm.py::test_an_accelerator_that_boots_is_taken": KVM,
+    "test_vm.py::test_an_accelerator_whose_guest_hangs_is_not": KVM,
 }
 OF_ARM64 = {"test_devicetree.py": "describes devices by a device tree"}
 
