@@ -97,12 +97,6 @@ impl<'a> Descriptor<'a> {
             .is_ok()
     }
 
-    /// Whether the acknowledged generation is not `current`.
-    #[inline]
-    pub(crate) fn is_outdated(self, current: u32) -> bool {
-        self.state().acknowledged() != current
-    }
-
     /// Whether calls must not wait.
     #[inline]
     pub(crate) fn is_nonblocking(self) -> bool {

@@ -281,10 +281,9 @@ impl Operations for Device {
         if self.generation.is_pending() || to.len() < GENERATION_SIZE {
             return None;
         }
-        let current = self.generation.current();
-        if !descriptor.is_outdated(current) {
+        let Some(current) = self.generation.outdated_by(descriptor) else {
             return descriptor.is_nonblocking().then(|| EAGAIN.into());
-        }
+        };
         // Else there is something to acknowledge.
         descriptor.state().is_writable().then(|| put(to, current))
     }
@@ -299,7 +298,7 @@ impl Operations for Device {
                 EINVAL.into()
             };
         }
-        if !descriptor.is_outdated(self.generation.current()) {
+        if self.generation.outdated_by(descriptor).is_none() {
             if is_nonblocking || descriptor.is_nonblocking() {
                 return EAGAIN.into();
             }
@@ -335,10 +334,9 @@ impl Operations for Device {
 
     #[inline]
     fn events(&self, file: OpenFile<'_>) -> u32 {
-        if Descriptor::new(file).is_outdated(self.generation.current()) {
-            EPOLLIN | EPOLLRDNORM
-        } else {
-            0
+        match self.generation.outdated_by(Descriptor::new(file)) {
+            Some(_) => EPOLLIN | EPOLLRDNORM,
+            None => 0,
         }
     }
 

@@ -540,6 +540,17 @@ impl Generation {
         }
     }
 
+    /// The current generation, if a descriptor is outdated.
+    #[inline]
+    pub(crate) fn outdated_by(&self, descriptor: Descriptor<'_>) -> Option<u32> {
+        // The state first: were it loaded later, another thread could have acknowledged a newer
+        // generation by then, and the older one would be what this returns.
+        let acknowledged = descriptor.state().acknowledged();
+        let current = self.current();
+
+        (acknowledged != current).then_some(current)
+    }
+
     /// The number of outdated watchers.
     #[inline]
     pub(crate) fn outdated(&self) -> u32 {
@@ -567,7 +578,7 @@ impl Generation {
         self.changed.wait(|| {
             self.refresh();
 
-            if descriptor.is_outdated(self.current()) {
+            if self.outdated_by(descriptor).is_some() {
                 ControlFlow::Break(Ok(()))
             } else if current!().signal_pending() {
                 ControlFlow::Break(Err(ERESTARTSYS))
@@ -588,7 +599,7 @@ impl Generation {
             // Also before an answer that was waited for: the system may have been cloned since.
             self.refresh();
 
-            if descriptor.is_outdated(self.current()) {
+            if self.outdated_by(descriptor).is_some() {
                 return ControlFlow::Break(Settled::Interrupted);
             }
             if self.is_settled(descriptor) {
