@@ -7,7 +7,9 @@
 //!
 //! - `sysgenid/device.rs`: the device and its system calls,
 //! - `sysgenid/generation.rs`: the counter and the one place where it changes,
-//! - `sysgenid/descriptor.rs`: what an open file has acknowledged,
+//! - `sysgenid/descriptor.rs`: one open file,
+//! - `sysgenid/watchers.rs`: who has acknowledged the generation; like
+//!   `../rust/sysgenid/publication.rs`, this is checked by `../tests/model` as it is,
 //! - `../rust/kernel/`: what the `kernel` crate lacks, for any driver,
 //! - `../rust/sysgenid/`: this driver's own unsafe parts.
 //!
@@ -26,6 +28,21 @@ mod descriptor;
 mod device;
 #[path = "sysgenid/generation.rs"]
 mod generation;
+#[path = "sysgenid/watchers.rs"]
+mod watchers;
+
+/// The atomics of all that `../tests/model` compiles as well, with others.
+///
+/// They are those of `core`, not of the `kernel` crate: programs, outside of the kernel's memory
+/// model, read the shared page; and they are on the fast path of every system call, where a call of
+/// a helper for each load costs more than the loads do.
+mod atomic {
+    pub(crate) use core::sync::atomic::{
+        AtomicU32,
+        AtomicU64,
+        Ordering, //
+    };
+}
 
 #[path = "../rust/bindings/bindings.rs"]
 mod bindings;
@@ -59,6 +76,8 @@ mod exports;
 mod hwid;
 #[path = "../rust/sysgenid/notifiers.rs"]
 mod notifiers;
+#[path = "../rust/sysgenid/publication.rs"]
+mod publication;
 #[path = "../rust/sysgenid/shared_page.rs"]
 mod shared_page;
 

@@ -9,12 +9,12 @@
 
 use crate::{
     attached_source::AttachedSource,
-    hwid::HwId,
     irq_lock::{
         new_irq_spin_lock,
         IrqSpinLock, //
     },
     notifiers,
+    publication::HwId,
     uevent, //
 };
 use core::sync::atomic::{

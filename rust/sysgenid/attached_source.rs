@@ -6,7 +6,7 @@
 
 use crate::{
     bindings::sysgenid_source,
-    hwid::HwId, //
+    publication::HwId, //
 };
 use core::ptr::NonNull;
 use kernel::{

@@ -7,13 +7,17 @@ use crate::{
     memremap::{
         MappedMemory,
         PublicFrame, //
+    },
+    publication::{
+        HwId,
+        LiveId,
+        Processed, //
     }, //
 };
 use core::{
     marker::PhantomData,
     sync::atomic::{
         AtomicPtr,
-        AtomicU64,
         Ordering, //
     },
 };
@@ -26,10 +30,6 @@ use kernel::{
 
 /// Size of a hardware ID in bytes.
 pub(crate) const SIZE: usize = SYSGENID_HWID_SIZE as usize;
-
-/// A hardware ID: its bytes in memory order, as two native words.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct HwId(pub(crate) [u64; 2]);
 
 impl HwId {
     /// The bytes in memory order.
@@ -75,32 +75,12 @@ impl Kept {
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a>(*mut u64, PhantomData<&'a TrackedHwId>);
 
-impl Place<'_> {
-    /// Reads the ID, each half in one piece, the first one first.
+impl LiveId for Place<'_> {
     #[inline]
     fn read(self) -> HwId {
         // SAFETY: By the type invariant both halves can be read. Volatile, as the hypervisor
         // changes them.
         unsafe { HwId([self.0.read_volatile(), self.0.add(1).read_volatile()]) }
-    }
-
-    /// Reads the ID until it comes out twice the same.
-    ///
-    /// The hypervisor rewrites the ID while the virtual machine is stopped. A stop between the two
-    /// loads of a read gives a mixture of two IDs; the next read then begins after the restore and
-    /// differs. An ID that never comes to rest is none; after some attempts, whatever is there is
-    /// taken, rather than never returning.
-    pub(crate) fn read_stable(self) -> HwId {
-        let mut last = self.read();
-
-        for _ in 0..1000 {
-            let next = self.read();
-            if next == last {
-                break;
-            }
-            last = next;
-        }
-        last
     }
 }
 
@@ -122,7 +102,7 @@ impl Place<'_> {
 #[pin_data]
 pub(crate) struct TrackedHwId {
     live: AtomicPtr<u64>,
-    processed: [AtomicU64; 2],
+    processed: Processed,
     #[pin]
     kept: Mutex<KVec<Kept>>,
     /// The page that processes may see.
@@ -143,7 +123,7 @@ impl TrackedHwId {
     pub(crate) fn new() -> impl PinInit<Self> {
         // INVARIANT: No source is attached.
         pin_init!(&this in Self {
-            processed: [const { AtomicU64::new(0) }; 2],
+            processed: Processed::new(),
             // SAFETY: `this` is the place that is being initialised, and stays.
             live: AtomicPtr::new(unsafe { &raw mut (*this.as_ptr()).processed }.cast()),
             kept <- new_mutex!(KVec::new()),
@@ -226,19 +206,10 @@ impl TrackedHwId {
         Some(shown.frame)
     }
 
-    /// Whether the live ID is not the processed one. In any context.
-    ///
-    /// If it is, whoever asks sees all that was stored before [`Self::set_processed`].
-    ///
-    /// The four loads are not one: restores and changes may come in between. The processed ID is
-    /// loaded first. That the live one is equal to it later says that what is live by then had been
-    /// processed before; so the generation that is loaded after this is not older than the call,
-    /// which is what matters. Where a change stores the processed ID between the loads of its
-    /// halves, they are of two IDs, and equal to no live one. It takes for granted that no ID comes
-    /// back, as the specification of the ID does.
+    /// Whether the live ID is not the processed one, see [`Processed::is_pending`]. In any context.
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
-        self.processed() != self.place().read()
+        self.processed.is_pending(|| self.place())
     }
 
     /// Where `live` points.
@@ -249,25 +220,20 @@ impl TrackedHwId {
         Place(self.live.load(Ordering::Acquire), PhantomData)
     }
 
-    /// The processed ID.
+    /// The processed ID, for whoever may change it.
     #[inline]
-    pub(crate) fn processed(&self) -> HwId {
-        HwId([
-            self.processed[0].load(Ordering::Acquire),
-            self.processed[1].load(Ordering::Acquire),
-        ])
+    pub(crate) fn processed(&self) -> &Processed {
+        &self.processed
     }
 
-    /// Stores the processed ID: no change is pending any longer.
-    pub(crate) fn set_processed(&self, hwid: HwId) {
-        self.processed[0].store(hwid.0[0], Ordering::Release);
-        self.processed[1].store(hwid.0[1], Ordering::Release);
-    }
-
-    /// Reads the live ID, if there is a source, see [`Place::read_stable`].
-    pub(crate) fn read_stable(&self) -> Option<HwId> {
+    /// Lets `reseed` reseed the RNG for a live ID that is not the processed one, see
+    /// [`Processed::reseed`].
+    pub(crate) fn reseed<R>(&self, reseed: impl Fn(HwId) -> R) -> Option<(HwId, R)> {
         let place = self.place();
 
-        (place.0 != self.nowhere()).then(|| place.read_stable())
+        if place.0 == self.nowhere() {
+            return None;
+        }
+        self.processed.reseed(place, reseed)
     }
 }

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The page that the driver shares with user space, `struct sysgenid_page`.
+//! The page that the driver shares with user space, `struct sysgenid_page`: where it is. What is
+//! stored there in which order is in `publication.rs`.
 
 use crate::{
+    atomic::{
+        AtomicU32,
+        AtomicU64, //
+    },
     bindings::{
         page_address,
-        sysgenid_page,
-        SYSGENID_PAGE_HWID, //
+        sysgenid_page, //
     },
-    hwid::HwId, //
+    publication::PageWords, //
 };
 use core::{
     mem::offset_of,
-    ptr::NonNull,
-    sync::atomic::{
-        AtomicU32,
-        AtomicU64,
-        Ordering, //
-    },
+    ptr::NonNull, //
 };
 use kernel::{
     bindings,
@@ -66,62 +65,44 @@ impl SharedPage {
         unsafe { AtomicU32::from_ptr(self.addr.as_ptr().add(offset).cast()) }
     }
 
-    #[inline]
-    fn hwid_half(&self, half: usize) -> &AtomicU64 {
-        let offset = offset_of!(sysgenid_page, hwid) + 8 * half;
-
-        // SAFETY: By the type invariant, and as `hwid` is at a multiple of 8 in `sysgenid_page`,
-        // which this function's callers address the two halves of, the half is valid and aligned;
-        // all accesses to it are atomic.
-        unsafe { AtomicU64::from_ptr(self.addr.as_ptr().add(offset).cast()) }
-    }
-
-    /// The generation that was stored last.
-    #[inline]
-    pub(crate) fn generation(&self) -> u32 {
-        self.word(offset_of!(sysgenid_page, generation))
-            .load(Ordering::Acquire)
-    }
-
-    /// Stores the generation.
-    pub(crate) fn set_generation(&self, generation: u32) {
-        self.word(offset_of!(sysgenid_page, generation))
-            .store(generation, Ordering::Release);
-    }
-
-    /// Stores the hardware ID that the generation, which is to be stored before, accounts for.
-    pub(crate) fn set_hwid(&self, hwid: HwId) {
-        self.hwid_half(0).store(hwid.0[0], Ordering::Release);
-        self.hwid_half(1).store(hwid.0[1], Ordering::Release);
-    }
-
-    /// Tells that page 1 can be mapped and shows the live ID at `offset`, or that it cannot.
-    pub(crate) fn set_hwid_offset(&self, offset: Option<u32>) {
-        let flags = match offset {
-            Some(offset) => {
-                self.word(offset_of!(sysgenid_page, hwid_offset))
-                    .store(offset, Ordering::Relaxed);
-                SYSGENID_PAGE_HWID
-            }
-            None => 0,
-        };
-
-        // After the offset, for those who look at the flag first.
-        self.word(offset_of!(sysgenid_page, flags))
-            .store(flags, Ordering::Release);
-    }
-
-    /// Whether page 1 can be mapped. If so, the caller finds its frame.
-    pub(crate) fn has_hwid_offset(&self) -> bool {
-        self.word(offset_of!(sysgenid_page, flags))
-            .load(Ordering::Acquire)
-            & SYSGENID_PAGE_HWID
-            != 0
-    }
-
     /// The page itself, for mappings.
     pub(crate) fn page(&self) -> &Page {
         &self.page
+    }
+}
+
+impl PageWords for SharedPage {
+    #[inline]
+    fn generation_word(&self) -> &AtomicU32 {
+        self.word(offset_of!(sysgenid_page, generation))
+    }
+
+    #[inline]
+    fn flags_word(&self) -> &AtomicU32 {
+        self.word(offset_of!(sysgenid_page, flags))
+    }
+
+    #[inline]
+    fn hwid_offset_word(&self) -> &AtomicU32 {
+        self.word(offset_of!(sysgenid_page, hwid_offset))
+    }
+
+    #[inline]
+    fn hwid_halves(&self) -> [&AtomicU64; 2] {
+        // SAFETY: By the type invariant, and as `hwid` is at a multiple of 8 in `sysgenid_page` and
+        // has 16 bytes, both halves are valid and aligned; all accesses to them are atomic.
+        unsafe {
+            let first = self
+                .addr
+                .as_ptr()
+                .add(offset_of!(sysgenid_page, hwid))
+                .cast();
+
+            [
+                AtomicU64::from_ptr(first),
+                AtomicU64::from_ptr(first.add(1)),
+            ]
+        }
     }
 }
 

@@ -18,10 +18,7 @@ use crate::{
         VM_MAYSHARE, //
     },
     capability::may_checkpoint_restore,
-    descriptor::{
-        Descriptor,
-        State, //
-    },
+    descriptor::Descriptor,
     generation::{
         Generation,
         Settled, //
@@ -39,7 +36,8 @@ use crate::{
         Destination,
         Source, //
     },
-    wait_queue::PollTable, //
+    wait_queue::PollTable,
+    watchers::State, //
 };
 use core::fmt::Write;
 use kernel::{

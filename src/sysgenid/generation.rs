@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The generation counter: what the current generation is, who has acknowledged it, and the one
-//! place where it changes, [`Generation::advance`].
+//! The generation counter: who changes it, who waits for what, and where hardware IDs come from.
+//!
+//! This file has the locks and the wait queues. What is done under and beside them is in
+//! `watchers.rs` and `../../rust/sysgenid/publication.rs`.
 
 use crate::{
     announcer::{
@@ -16,29 +18,33 @@ use crate::{
         EPOLLRDNORM, //
     },
     descriptor::Descriptor,
-    hwid::{
-        HwId,
-        TrackedHwId, //
-    },
+    hwid::TrackedHwId,
     irq_lock::{
         new_irq_spin_lock,
         IrqSpinLock, //
     },
     misc_device::Frame,
+    publication::{
+        HwId,
+        LiveId,
+        PageWords,
+        ATTEMPTS, //
+    },
     shared_page::SharedPage,
     wait_queue::{
         PollTable,
         WaitQueue, //
+    },
+    watchers::{
+        outdated_by,
+        Acknowledged,
+        Tracked,
+        Watchers, //
     }, //
 };
 use core::{
     fmt::Write,
-    ops::ControlFlow,
-    sync::atomic::{
-        AtomicU32,
-        AtomicU64,
-        Ordering, //
-    },
+    ops::ControlFlow, //
 };
 use kernel::{
     device::Device,
@@ -66,40 +72,15 @@ pub(crate) enum Settled {
     Interrupted,
 }
 
-/// How often a change begins anew because the hardware ID has changed again meanwhile. It ends,
-/// even if a broken hypervisor gives out new IDs faster than they can be processed.
-const ATTEMPTS: usize = 16;
-
 /// What only one change at a time may touch.
 #[derive(Default)]
 struct Change {
     /// The number of watchers.
-    tracked: u32,
+    tracked: Tracked,
     /// The attached source.
     source: Option<AttachedSource>,
     /// Whether `page` holds a hardware ID, because there was a source at some time.
     has_hwid: bool,
-}
-
-/// A generation and how many watchers are outdated, that is tracked and yet to acknowledge it: one
-/// word, so that an acknowledgment counts for the generation that it is of, and needs no lock.
-#[derive(Clone, Copy)]
-struct Count(u64);
-
-impl Count {
-    fn new(generation: u32, outdated: u32) -> Self {
-        Self(u64::from(outdated) << 32 | u64::from(generation))
-    }
-
-    #[inline]
-    fn generation(self) -> u32 {
-        self.0 as u32
-    }
-
-    #[inline]
-    fn outdated(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
 }
 
 /// The generation counter.
@@ -118,9 +99,8 @@ pub(crate) struct Generation {
     /// pending; the latter is written under `change`.
     #[pin]
     hwid: TrackedHwId,
-    /// A [`Count`]. Its generation is written under `change`, and is the current one for whoever
-    /// holds that.
-    count: AtomicU64,
+    /// How many watchers are outdated, and whether they have been woken.
+    watchers: Watchers,
     /// The current generation and the hardware ID that it accounts for, as programs see them.
     /// Written under `change`.
     page: SharedPage,
@@ -130,8 +110,6 @@ pub(crate) struct Generation {
     /// Woken by each change and when the last outdated watcher has gone or acknowledged.
     #[pin]
     settled: WaitQueue,
-    /// The latest generation for which all who wait have been woken.
-    woken: AtomicU32,
     #[pin]
     change: IrqSpinLock<Change>,
     #[pin]
@@ -145,7 +123,7 @@ impl Generation {
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             hwid <- TrackedHwId::new(),
-            count: AtomicU64::new(Count::new(0, 0).0),
+            watchers: Watchers::new(),
             page: SharedPage::new()?,
             changed <- WaitQueue::new(
                 EPOLLIN | EPOLLRDNORM,
@@ -153,16 +131,10 @@ impl Generation {
                 static_lock_class!(),
             ),
             settled <- WaitQueue::new(0, c"sysgenid_settled", static_lock_class!()),
-            woken: AtomicU32::new(0),
             change <- new_irq_spin_lock!(Change::default(), c"sysgenid_change"),
             attachment <- new_mutex!((), "sysgenid_attachment"),
             announcer: Announcer::new()?,
         })
-    }
-
-    #[inline]
-    fn count(&self) -> Count {
-        Count(self.count.load(Ordering::Acquire))
     }
 
     /// The current generation, as of the last processed change.
@@ -233,14 +205,9 @@ impl Generation {
     /// Wakes those who wait, unless somebody has done so since the last change. May sleep.
     #[inline]
     fn wake(&self) {
-        let current = self.current();
-
-        if self.woken.load(Ordering::Relaxed) != current {
+        self.watchers.wake(&self.page, || {
             WaitQueue::wake_all_of([&self.changed, &self.settled]);
-            // Afterwards, so that nobody relies on a walk that has not come to its end. Of two at
-            // the same time one may go back to its earlier generation; the next wakes once more.
-            self.woken.store(current, Ordering::Relaxed);
-        }
+        });
     }
 
     /// Processes a change of the hardware ID, if there still is one.
@@ -255,23 +222,9 @@ impl Generation {
         let Some(source) = change.source else {
             return;
         };
-        let Some(mut hwid) = self.hwid.read_stable() else {
+        let Some((hwid, reseeded)) = self.hwid.reseed(|hwid| source.reseed(hwid)) else {
             return;
         };
-        if hwid == self.hwid.processed() {
-            return;
-        }
-
-        let mut reseeded = source.reseed(hwid);
-        for _ in 1..ATTEMPTS {
-            // If a snapshot was taken since the ID was read, this may be one of its clones, and
-            // the RNG may have the same state in all of them.
-            match self.hwid.read_stable() {
-                Some(now) if now != hwid => hwid = now,
-                _ => break,
-            }
-            reseeded = source.reseed(hwid);
-        }
 
         // 2^31 hardware events beyond the reach of software do not happen; if they did, the
         // counter would stay at its end rather than start again.
@@ -284,36 +237,20 @@ impl Generation {
         self.advance(change, next, Some(report));
     }
 
-    /// Moves to generation `next`: the hardware ID of `report`, if it is one of hardware, has
-    /// already reached the RNG.
-    ///
-    /// This is the only place where the generation changes, and where the order of what others see
-    /// of it is decided. For whoever holds `change`, who wakes those who wait without it.
+    /// Moves to generation `next`, see [`Watchers::advance`]. For whoever holds `change`, who wakes
+    /// those who wait without it.
     fn advance(&self, change: &Change, next: u32, report: Option<Report>) {
-        // At its end the counter stays, and with it who has acknowledged.
-        if next != self.current() {
-            // First, so that whoever sees the new generation also sees that all are outdated:
-            // nobody can have acknowledged what has not begun.
-            self.count
-                .store(Count::new(next, change.tracked).0, Ordering::Release);
-            self.page.set_generation(next);
-        }
-
-        // Last, as it tells those who look without a lock that no change is pending any longer.
-        if let Some(report) = &report {
-            self.set_hwid(report.hwid);
-        }
-
+        self.watchers.advance(
+            &change.tracked,
+            &self.page,
+            self.hwid.processed(),
+            next,
+            report.as_ref().map(|report| &report.hwid),
+        );
         self.announcer.push(Announcement {
             generation: next,
             report,
         });
-    }
-
-    /// Stores the hardware ID that the generation, which is to be stored before, accounts for.
-    fn set_hwid(&self, hwid: HwId) {
-        self.page.set_hwid(hwid);
-        self.hwid.set_processed(hwid);
     }
 
     /// Moves to the next generation, for other sources than hardware IDs. May sleep.
@@ -373,7 +310,7 @@ impl Generation {
 
         self.with_change(|change| {
             if !change.has_hwid {
-                self.set_hwid(hwid);
+                self.hwid.processed().publish(&self.page, hwid);
                 change.has_hwid = true;
             }
             self.hwid.follow(place);
@@ -428,90 +365,35 @@ impl Generation {
         }
 
         let mut change = self.change.lock();
-        change.tracked += 1;
-        self.current()
+        self.watchers.join(&mut change.tracked, &self.page)
     }
 
     /// Starts to track a descriptor, or to forget it.
     pub(crate) fn set_tracking(&self, descriptor: Descriptor<'_>, track: bool) {
-        if track {
-            self.track(descriptor);
-        } else {
-            self.forget(descriptor);
+        if !track {
+            return self.forget(descriptor);
         }
-    }
 
-    fn track(&self, descriptor: Descriptor<'_>) {
-        let mut change = self.change.lock();
-        let generation = self.current();
-        let mut is_counted = false;
-
-        // Another thread may acknowledge with this descriptor meanwhile, but neither track nor
-        // forget it, and the generation stays.
-        let acknowledged = loop {
-            let state = descriptor.state();
-            if state.is_tracked() {
-                return;
-            }
-            // Before anybody can count it as not outdated any longer.
-            if state.acknowledged() != generation && !is_counted {
-                self.count.fetch_add(Count::new(0, 1).0, Ordering::Relaxed);
-                is_counted = true;
-            }
-            if descriptor.replace(state, state.with_tracked(true)) {
-                break state.acknowledged();
-            }
-        };
-        change.tracked += 1;
-        let is_last = is_counted && acknowledged == generation && self.uncount(generation);
-
-        drop(change);
-        if is_last {
+        let is_settled = self.watchers.track(
+            &mut self.change.lock().tracked,
+            descriptor.word(),
+            &self.page,
+        );
+        if is_settled {
             self.settled.wake_all();
         }
     }
 
     /// Stops to track a descriptor, if it is tracked.
     pub(crate) fn forget(&self, descriptor: Descriptor<'_>) {
-        let mut change = self.change.lock();
-        let generation = self.current();
-
-        // Another thread may acknowledge with this descriptor meanwhile.
-        let acknowledged = loop {
-            let state = descriptor.state();
-            if !state.is_tracked() {
-                return;
-            }
-            if descriptor.replace(state, state.with_tracked(false)) {
-                break state.acknowledged();
-            }
-        };
-        change.tracked -= 1;
-        let is_last = acknowledged != generation && self.uncount(generation);
-
-        drop(change);
-        if is_last {
+        let is_settled = self.watchers.forget(
+            &mut self.change.lock().tracked,
+            descriptor.word(),
+            &self.page,
+        );
+        if is_settled {
             self.settled.wake_all();
         }
-    }
-
-    /// Counts one outdated watcher less in a generation, if that is still the current one. Returns
-    /// whether that was the last one, for which those who wait have to be woken.
-    #[inline]
-    fn uncount(&self, generation: u32) -> bool {
-        let mut count = self.count();
-
-        while count.generation() == generation {
-            let next = Count(count.0 - Count::new(0, 1).0);
-            match self
-                .count
-                .compare_exchange(count.0, next.0, Ordering::AcqRel, Ordering::Acquire)
-            {
-                Ok(_) => return next.outdated() == 0,
-                Err(now) => count = Count(now),
-            }
-        }
-        false
     }
 
     /// Acknowledges `generation` for a descriptor.
@@ -519,55 +401,38 @@ impl Generation {
     /// `EINVAL`, and nothing acknowledged, if that is not the current generation.
     #[inline]
     pub(crate) fn acknowledge(&self, descriptor: Descriptor<'_>, generation: u32) -> Result {
-        loop {
-            let state = descriptor.state();
-
-            if generation != self.current() {
-                return Err(EINVAL);
-            }
-            // Repeated, or another thread was faster with the same descriptor.
-            if state.acknowledged() == generation {
-                return Ok(());
-            }
-            // Whatever happens from here on, this was right when the generation was looked at; nor
-            // is a later generation's acknowledgment undone, as it would have changed the state.
-            if descriptor.replace(state, state.with_acknowledged(generation)) {
-                if state.is_tracked() && self.uncount(generation) {
-                    self.settled.wake_all();
-                }
-                return Ok(());
-            }
+        match self
+            .watchers
+            .acknowledge(descriptor.word(), &self.page, generation)
+        {
+            Acknowledged::No => return Err(EINVAL),
+            Acknowledged::Yes => (),
+            Acknowledged::ByAll => self.settled.wake_all(),
         }
+        Ok(())
     }
 
     /// The current generation, if a descriptor is outdated.
     #[inline]
     pub(crate) fn outdated_by(&self, descriptor: Descriptor<'_>) -> Option<u32> {
-        // The state first: were it loaded later, another thread could have acknowledged a newer
-        // generation by then, and the older one would be what this returns.
-        let acknowledged = descriptor.state().acknowledged();
-        let current = self.current();
-
-        (acknowledged != current).then_some(current)
+        outdated_by(descriptor.word(), &self.page)
     }
 
     /// The number of outdated watchers.
     #[inline]
     pub(crate) fn outdated(&self) -> u32 {
-        self.count().outdated()
+        self.watchers.outdated()
     }
 
     /// Whether no watcher is outdated in the generation that a descriptor has acknowledged.
     #[inline]
     pub(crate) fn is_settled(&self, descriptor: Descriptor<'_>) -> bool {
-        let count = self.count();
-
-        count.outdated() == 0 && count.generation() == descriptor.state().acknowledged()
+        self.watchers.is_settled(descriptor.word())
     }
 
     /// The number of watchers.
     pub(crate) fn tracked(&self) -> u32 {
-        self.change.lock().tracked
+        self.change.lock().tracked.number()
     }
 
     /// Waits until a descriptor is outdated.
@@ -624,7 +489,7 @@ impl Generation {
 
         // Without the lock it could be one half each of two IDs.
         let _change = self.change.lock();
-        self.hwid.processed()
+        self.hwid.processed().load()
     }
 
     /// Lets uevents of later changes be sent for `dev`, or none any longer. May sleep.
