@@ -83,6 +83,14 @@ test: guest
 	@qemu/buildroot/enter env --chdir=qemu/tests \
 		pytest -p no:cacheprovider $(PARALLEL) $(T)
 
+.PHONY: model
+model:
+	@qemu/buildroot/setup root
+	@qemu/buildroot/enter env CARGO_HOME=/cache/cargo $(BOUND:%=BOUND=%) \
+		cargo test --quiet --release --locked --test model \
+		--manifest-path tests/model/Cargo.toml --target-dir /cache/build/model \
+		-- $(T)
+
 PAIRS	?= 10
 
 .PHONY: clones
@@ -151,6 +159,7 @@ define help
 In virtual machines (the first one fetches 3 GB into $(CACHE)):
   make run              snapshot a guest, restore two clones, see them told
   make test             all tests; T='-k NAME' for some
+  make model            check the protocols in every order that C11 allows; T='NAME'
   make clones           count what pairs of clones share; PAIRS=100 for more
     ROWS='...'          in the settings of such names only; V=1 for each pair
   make soak             random use for MINUTES=30, and random clones; SEED=...
