@@ -87,3 +87,45 @@ fn checked(addr: u64) -> Result<u64, BadAddress> {
     }
     Ok(addr)
 }
+
+#[kunit_tests(sysgenid_firmware)]
+mod tests {
+    use super::*;
+
+    const PAGE: u64 = PAGE_SIZE as u64;
+
+    #[test]
+    fn an_id_lies_within_a_page() {
+        assert!(matches!(checked(PAGE), Ok(PAGE)));
+        assert!(matches!(checked(2 * PAGE - 16), Ok(_)));
+        assert!(matches!(
+            checked(2 * PAGE - 8),
+            Err(BadAddress::CrossesPage(_))
+        ));
+        assert!(matches!(
+            checked(u64::MAX - 7),
+            Err(BadAddress::CrossesPage(_))
+        ));
+    }
+
+    #[test]
+    fn an_id_is_aligned() {
+        assert!(matches!(checked(8), Ok(8)));
+        for offset in 1..8 {
+            assert!(matches!(
+                checked(PAGE + offset),
+                Err(BadAddress::Misaligned(_))
+            ));
+        }
+        // Of what is wrong twice, this is said.
+        assert!(matches!(
+            checked(2 * PAGE - 1),
+            Err(BadAddress::Misaligned(_))
+        ));
+    }
+
+    #[test]
+    fn an_id_is_not_at_address_0() {
+        assert!(matches!(checked(0), Err(BadAddress::Zero)));
+    }
+}
