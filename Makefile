@@ -116,6 +116,15 @@ crate:
 	@qemu/buildroot/setup root
 	@qemu/buildroot/enter $(MAKE) -s -C crate
 
+# The drivers as patches for the source of the kernel, in the name of whoever
+# makes them.
+.PHONY: patches
+patches: export SYSGENID_AUTHOR = $(shell git var GIT_AUTHOR_IDENT)
+patches:
+	@qemu/buildroot/setup kernel $(RELEASE)
+	@qemu/buildroot/enter packaging/kernel/series.py /cache/patches
+	@echo "The series is in $(CACHE)/patches."
+
 .PHONY: shell
 shell: guest
 	@qemu/buildroot/enter qemu/machine/shell.py
@@ -146,7 +155,7 @@ docs:
 clean:
 	@$(files) -z --ignored --exclude-from=.gitignore -- ':!.cache' | \
 		xargs -0 -r rm -f
-	@rm -rf $(addprefix $(CACHE)/,bench.csv build check docs guest)
+	@rm -rf $(addprefix $(CACHE)/,bench.csv build check docs guest patches)
 
 .PHONY: distclean
 distclean: clean
@@ -164,6 +173,7 @@ In virtual machines (the first one fetches 3 GB into $(CACHE)):
     ROWS='...'          in the settings of such names only; V=1 for each pair
   make soak             random use for MINUTES=30, and random clones; SEED=...
   make bench            count the instructions that everything takes
+  make patches          the drivers as a series of patches for the kernel
   make shell            a guest with both modules loaded, to play with
   make crate            builds and tests the crate and the command in crate/
     RELEASE=...         with another kernel of trixie-backports
