@@ -41,8 +41,7 @@ def tests(program: str) -> list[str]:
     each variant goes with each test.
     """
     # The harness reports a listing as a skipped run.
-    native = program.removesuffix("_32") if ARM64 else program
-    listing = subprocess.run([NATIVE / native, "-l"], capture_output=True, text=True)
+    listing = subprocess.run([NATIVE / program, "-l"], capture_output=True, text=True)
     if listing.returncode != KSFT_SKIP:
         raise RuntimeError(f"{program} -l ended with status {listing.returncode}")
     names = []
