@@ -133,6 +133,14 @@ shell: guest
 guest:
 	@qemu/buildroot/setup guest $(RELEASE)
 
+# --- Packages
+
+.PHONY: deb
+deb:
+	@qemu/buildroot/setup kernel $(RELEASE)
+	@$(files) --cached --exclude-standard | qemu/buildroot/enter packaging/build
+	@ls -l $(CACHE)/deb/*.deb
+
 # --- The clone itself
 
 # A clone that belongs to somebody else, as in many a container, is fine.
@@ -155,7 +163,7 @@ docs:
 clean:
 	@$(files) -z --ignored --exclude-from=.gitignore -- ':!.cache' | \
 		xargs -0 -r rm -f
-	@rm -rf $(addprefix $(CACHE)/,bench.csv build check docs guest patches)
+	@rm -rf $(addprefix $(CACHE)/,bench.csv build check deb docs guest patches)
 
 .PHONY: distclean
 distclean: clean
@@ -188,6 +196,9 @@ For this machine's kernel, $(running):
     prefix=...          elsewhere than in /usr/local
   make kdir             prepares a tree for a stock Debian kernel
     RELEASE=...         for another one than the running
+
+  make deb              Debian packages, into $(CACHE)/deb
+    RELEASE=...         with modules for another kernel of trixie-backports
 
   make check            formatting, lints, and static analysis
   make docs             the documentation as HTML
