@@ -141,6 +141,11 @@ deb:
 	@$(files) --cached --exclude-standard | qemu/buildroot/enter packaging/build
 	@ls -l $(CACHE)/deb/*.deb
 
+.PHONY: test-packages
+test-packages: guest deb
+	@qemu/buildroot/enter env --chdir=qemu/tests \
+		pytest -p no:cacheprovider -m packages $(T)
+
 # --- The clone itself
 
 # A clone that belongs to somebody else, as in many a container, is fine.
@@ -168,7 +173,7 @@ clean:
 .PHONY: distclean
 distclean: clean
 	@[ ! -e $(CACHE) ] || qemu/buildroot/ns rm -rf --one-file-system \
-		$(addprefix $(CACHE)/,accelerator cargo kernel log pycache \
+		$(addprefix $(CACHE)/,accelerator cargo debian kernel log pycache \
 			root lock root.lock)
 	@[ ! -e $(CACHE) ] || rmdir --ignore-fail-on-non-empty $(CACHE)
 
@@ -199,6 +204,7 @@ For this machine's kernel, $(running):
 
   make deb              Debian packages, into $(CACHE)/deb
     RELEASE=...         with modules for another kernel of trixie-backports
+  make test-packages    installs, upgrades and removes them in clean systems
 
   make check            formatting, lints, and static analysis
   make docs             the documentation as HTML

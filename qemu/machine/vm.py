@@ -156,7 +156,7 @@ class Machine:
             raise
 
     @classmethod
-    def boot(cls, spec: Spec, name: str = "guest") -> Machine:
+    def boot(cls, spec: Spec, name: str = "guest", timeout: float = BOOT_TIME) -> Machine:
         """Boots a machine and waits until it takes commands.
 
         Under TCG a stock kernel hangs once in hundreds of boots, or dies of an
@@ -164,10 +164,10 @@ class Machine:
         gets a second chance, and a warning.
         """
         try:
-            return cls.boot_once(spec, name, BOOT_TIME)
+            return cls.boot_once(spec, name, timeout)
         except BootFails as error:
             warnings.warn(BootedTwice(str(error)), stacklevel=2)
-            return cls.boot_once(spec, name, BOOT_TIME)
+            return cls.boot_once(spec, name, timeout)
 
     @classmethod
     def boot_once(cls, spec: Spec, name: str, timeout: float) -> Machine:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from vm import ARM64, Machine, Snapshot, Spec
+import debian
+from vm import ARM64, RELEASE, Machine, Snapshot, Spec
 
 # What of the tests is of one architecture, and why.
 ACPI = "describes devices by ACPI"
@@ -109,3 +110,46 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         others = X86 if ARM64 else OF_ARM64
         if reason := others.get(file) or others.get(f"{file}::{name.partition('[')[0]}"):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+class Systems:
+    """Debian systems for tests of the packages, each made when it is first wanted."""
+
+    def __init__(self) -> None:
+        self._clean: debian.System | None = None
+        self._installed: debian.System | None = None
+        # The contents of a system with a kernel, before our packages come.
+        self.before: dict[str, str] = {}
+
+    def clean(self) -> debian.System:
+        """A system without a kernel, only to be copied."""
+        self._clean = self._clean or debian.System.make("clean")
+        return self._clean
+
+    def installed(self) -> debian.System:
+        """A system with a kernel and our packages, after nothing but apt-get install."""
+        if not self._installed:
+            system = self.clean().copy("installed")
+            system.sh(f"{debian.INSTALL} -t trixie-backports linux-image-{RELEASE}")
+            system.give_packages()
+            self.before = system.contents()
+            system.sh(
+                f"cd /root/packages && {debian.INSTALL} ./sysgenid_*.deb"
+                f" ./libsysgenid-dev_*.deb ./sysgenid-modules-{RELEASE}_*.deb"
+            )
+            self._installed = system
+        return self._installed
+
+    def remove(self) -> None:
+        """Takes them away."""
+        for system in (self._clean, self._installed):
+            if system:
+                system.remove()
+
+
+@pytest.fixture(scope="session")
+def systems() -> Iterator[Systems]:
+    """Systems for the whole run, as it takes minutes to make one."""
+    made = Systems()
+    yield made
+    made.remove()
