@@ -48,7 +48,10 @@ CHANGED = (
 )
 
 # What is about building out of tree has no place in the kernel's documentation.
-OUT_OF_TREE_SECTIONS = ("Which kernels", "Installing", "Kernel upgrade", "Uninstalling")
+OUT_OF_TREE_SECTIONS = (
+    *("Which kernels", "Installing", "Kernels without modules"),
+    *("Kernel upgrade", "Uninstalling"),
+)
 
 
 class SeriesError(Exception):
