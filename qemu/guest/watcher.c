@@ -143,8 +143,10 @@ static void control(void)
 static void print_status(void)
 {
 	int fd = device(O_RDONLY);
+	int count = outdated(fd);
 
-	printf("status generation=%u outdated=%d\n", generation(fd), outdated(fd));
+	/* The last to be asked, as each call may find another generation. */
+	printf("status generation=%u outdated=%d\n", generation(fd), count);
 }
 
 int main(int argc, char **argv)
