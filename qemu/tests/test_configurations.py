@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 STOCK = CACHE / "kernel" / RELEASE / "build"
 PREPARED = CACHE / "kernel" / RELEASE / "configurations"
 STAMP = ".prepared"
+# See qemu/buildroot/kernel/prepare.
+COMPAT = "CC_COMPAT=arm-linux-gnueabihf-gcc-14"
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def prepare(name: str) -> Path:
     still = re.findall(rf"^CONFIG_(?:{'|'.join(configuration.off)})=.*", config, re.MULTILINE)
     assert not still and "\nCONFIG_RUST=y\n" in config
 
-    run("make", f"-j{os.cpu_count()}", "prepare", "modules_prepare", folder=folder)
+    run("make", f"-j{os.cpu_count()}", COMPAT, "prepare", "modules_prepare", folder=folder)
     write_exports(folder, configuration.absent)
     (folder / STAMP).write_text(key)
     return folder
