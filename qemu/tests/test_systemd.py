@@ -81,8 +81,9 @@ def snapshot(systems: Systems, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("systemd")
     prepare(system)
     with debian.boot(system.machine(RELEASE, ids.A), "systemd") as vm:
-        vm.wait_for(f"systemctl is-active {ALL} | sort -u", r"\Aactive\n\Z", timeout=600)
-        vm.wait_for("sysgenid status --json", '"watchers":1[,}]')
+        active = f'[ "$(systemctl is-active {ALL} | sort -u)" = active ]'
+        vm.sh(f"until {active}; do sleep 2; done", timeout=600)
+        vm.sh("until sysgenid status --json | grep '\"watchers\":1,'; do sleep 2; done", timeout=60)
         assert [*happened(vm).values()] == [[], [], []]
         yield vm.snapshot(folder / "snapshot")
     shutil.rmtree(folder)
