@@ -7,6 +7,13 @@
 CACHE	?= $(CURDIR)/.cache
 override CACHE := $(abspath $(CACHE))
 export SYSGENID_CACHE := $(CACHE)
+
+# A kernel of our own goes by its name wherever a stock kernel goes by its release.
+kernels := $(basename $(notdir $(filter-out %/base.config,$(wildcard qemu/kernels/*.config))))
+ifneq ($(KERNEL),)
+$(if $(filter $(KERNEL),$(kernels)),,$(error there is no kernel $(KERNEL): KERNEL is one of $(kernels)))
+override RELEASE := $(KERNEL)
+endif
 export ARCH RELEASE
 
 .NOTPARALLEL:
@@ -191,6 +198,7 @@ In virtual machines (the first one fetches 3 GB into $(CACHE)):
   make crate            builds and tests the crate and the command in crate/
     RELEASE=...         with another kernel of trixie-backports
     ARCH=arm64          run, test: on QEMU's machine for arm64
+    KERNEL=...          with a kernel of our own: $(kernels)
     CACHE=...           another folder for what is fetched and built
 
 For this machine's kernel, $(running):
