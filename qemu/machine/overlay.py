@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vm import CACHE, INITRAMFS, RELEASE
 
-STOCK_MODULES = CACHE / "kernel" / RELEASE / "modules"
+MODULES = CACHE / "kernel" / RELEASE / "modules"
 
 
 def arguments(folder: Path) -> tuple[str, ...]:
@@ -33,11 +33,14 @@ def arguments(folder: Path) -> tuple[str, ...]:
 
 
 def add_module(folder: Path, name: str) -> None:
-    """Adds a module of the stock kernel, to be found in /modules of the guest."""
-    (packed,) = STOCK_MODULES.rglob(f"{name}.ko.xz")
+    """Adds a module of the kernel's, to be found in /modules of the guest."""
+    (packed,) = MODULES.rglob(f"{name}.ko*")
     modules = folder / "modules"
     modules.mkdir(parents=True, exist_ok=True)
-    (modules / f"{name}.ko").write_bytes(lzma.decompress(packed.read_bytes()))
+    data = packed.read_bytes()
+    (modules / f"{name}.ko").write_bytes(
+        lzma.decompress(data) if packed.suffix == ".xz" else data
+    )
 
 
 def add_program(folder: Path, program: str) -> None:

@@ -29,6 +29,7 @@ from typing import Any
 
 from qemu.qmp import QMPClient, QMPError
 
+import kernels
 import splat
 import virt
 
@@ -36,19 +37,20 @@ CACHE = Path(os.environ.get("SYSGENID_CACHE", "/cache"))
 CURRENT = "current-arm64" if os.environ.get("ARCH") == "arm64" else "current"
 RELEASE = os.environ.get("RELEASE") or (CACHE / "kernel" / CURRENT).resolve().name
 ARM64 = "-arm64" in RELEASE
+HERE = kernels.describe(RELEASE)
 KERNEL = CACHE / "kernel" / RELEASE / "vmlinuz"
 INITRAMFS = CACHE / "guest" / RELEASE / "initramfs.cpio.gz"
 LOGS = CACHE / "log/guests"
 
 DEV_KVM = Path("/dev/kvm")
 KVM = ("-accel", "kvm", "-cpu", "host")
-TCG = ("-accel", "tcg,thread=multi", "-cpu", virt.CPU if ARM64 else "max")
+TCG = ("-accel", "tcg,thread=multi", "-cpu", virt.CPU if ARM64 else HERE.cpu)
 
 BOOT_TIME = 120.0 if ARM64 else 60.0
 KVM_BOOT_TIME = 20.0
 QMP_TIME = 30.0
 CHANNEL_TIME = 30.0
-MIGRATION_TIME = 60.0
+MIGRATION_TIME = 60.0 * HERE.slowness
 
 # Turns of the event loop in which a command is sent for certain; one would do.
 SENDING = 5
@@ -112,12 +114,15 @@ class Spec:
         for file in (KERNEL, INITRAMFS):
             if not file.exists():
                 raise GuestError(f"{file} is missing: run `make guest` first")
+        memory = self.memory
+        if kernels.mebibytes(memory) < HERE.memory:
+            memory = f"{HERE.memory}M"
         qemu = "qemu-system-aarch64" if ARM64 else "qemu-system-x86_64"
         # The kernel's driver claims a device tree's memory, which hwid could not look at then.
         console = "console=ttyAMA0 iomem=relaxed" if ARM64 else "console=ttyS0"
         return [
             *(qemu, "-machine", self.machine, *(self.accel or accelerator())),
-            *("-smp", str(self.smp), "-m", self.memory),
+            *("-smp", str(self.smp), "-m", memory),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
             *("-kernel", str(KERNEL), "-initrd", str(INITRAMFS)),
             *("-append", f"{console} {COMMAND_LINE} {self.append}"),
@@ -174,7 +179,7 @@ class Machine:
         """Boots a machine and waits until it takes commands, or fails."""
         vm = cls(spec, name)
         with vm._killed_on_error():
-            deadline = time.monotonic() + timeout
+            deadline = time.monotonic() + timeout * HERE.slowness
             try:
                 while vm._line(deadline, "it boots") != "ready":
                     pass
@@ -225,14 +230,16 @@ class Machine:
 
         What the command leaves in the background goes on. A command that does
         not end in time takes the guest with it, as nothing else can be said
-        of its state.
+        of its state. All times are those of a stock kernel.
         """
         self._sequence += 1
         sequence = str(self._sequence)
         encoded = base64.b64encode(command.encode()).decode()
         with self._killed_on_error():
             self._send(f"{sequence} {encoded}\n".encode())
-            output, status = self._answer(sequence, time.monotonic() + timeout, command)
+            output, status = self._answer(
+                sequence, time.monotonic() + timeout * HERE.slowness, command
+            )
             self.check_log()
         if check and status != 0:
             raise CommandFailed(command, status, output)
@@ -240,7 +247,7 @@ class Machine:
 
     def wait_for(self, command: str, pattern: str, timeout: float = 30.0) -> re.Match[str]:
         """Repeats a command until its output matches; the guest lives on if it never does."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * HERE.slowness
         while True:
             output = self.sh(command, check=False)
             if match := re.search(pattern, output, re.MULTILINE):
@@ -381,7 +388,7 @@ class Machine:
         """Waits until all that the kernel has said so far is in the log, and checks it."""
         mark = f"vm.py: end of log {time.monotonic_ns()}"
         self.sh(f"echo {shlex.quote(mark)} >/dev/kmsg")
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * HERE.slowness
         while mark.encode() not in self.log.read_bytes():
             if time.monotonic() > deadline:
                 raise self._failure("the guest's console does not get on")

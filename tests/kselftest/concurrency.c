@@ -19,7 +19,7 @@
 #define DESCRIPTORS	10000
 #define WAITERS		100
 #define CROWD		64
-#define TIMEOUT_S	120
+#define TIMEOUT_S	(120 * SLOWNESS)
 
 FIXTURE(concurrency)
 {

@@ -42,8 +42,15 @@
 #define NOWHERE		((void *)0x8000L)
 #define KERNEL_ADDRESS	((void *)-4096L)
 
+/* How many times longer everything takes on a kernel that checks all it does. */
+#ifndef SLOWNESS
+#define SLOWNESS	1
+#endif
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	(30 * SLOWNESS)
+
 /* How long something may take that is to happen: long enough for slow emulation. */
-#define PATIENCE_S	15
+#define PATIENCE_S	(15 * SLOWNESS)
 /* How long something is watched that must not happen. */
 #define WATCH_MS	100
 
