@@ -33,6 +33,8 @@ unsigned long sysgenid_helper_spin_lock_irqsave(spinlock_t *lock) __acquires(loc
 bool sysgenid_helper_spin_trylock_irqsave(spinlock_t *lock, unsigned long *flags);
 void sysgenid_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
 	__releases(lock);
+void sysgenid_helper_begin_unless_rt(void);
+void sysgenid_helper_end_unless_rt(void);
 unsigned int sysgenid_helper_this_cpu(void);
 unsigned int sysgenid_helper_cpu_count(void);
 bool sysgenid_helper_cpu_online(unsigned int cpu);

@@ -8,6 +8,8 @@
 //! C header: [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h)
 
 use crate::bindings::{
+    begin_unless_rt,
+    end_unless_rt,
     spin_lock_irqsave,
     spin_trylock_irqsave,
     spin_unlock_irqrestore, //
@@ -74,4 +76,24 @@ unsafe impl Backend for IrqSpinLockBackend {
         // SAFETY: The caller promises that the lock is initialised.
         unsafe { SpinLockBackend::assert_is_held(ptr) }
     }
+}
+
+/// Calls `f`, which takes spinlocks although this is a hard interrupt, and returns what it does;
+/// where spinlocks sleep (`PREEMPT_RT`), does nothing, and returns `None`.
+///
+/// With `PROVE_RAW_LOCK_NESTING` lockdep wants a kernel without `PREEMPT_RT` to be fit for it as
+/// well, and has to be told that `f` is not called there.
+#[inline]
+pub(crate) fn unless_rt<R>(f: impl FnOnce() -> R) -> Option<R> {
+    if cfg!(CONFIG_PREEMPT_RT) {
+        return None;
+    }
+
+    // SAFETY: In any context; what lockdep takes for a lock is released below, by the same context,
+    // as nothing here sleeps.
+    unsafe { begin_unless_rt() };
+    let result = f();
+    // SAFETY: As above.
+    unsafe { end_unless_rt() };
+    Some(result)
 }

@@ -21,6 +21,7 @@ use crate::{
     hwid::TrackedHwId,
     irq_lock::{
         new_irq_spin_lock,
+        unless_rt,
         IrqSpinLock, //
     },
     misc_device::Frame,
@@ -188,8 +189,8 @@ impl Generation {
     /// interrupts, after which [`Self::notify`] is called. In any context, but does nothing where
     /// spinlocks sleep.
     pub(crate) fn process_at_once(&self) {
-        if !cfg!(CONFIG_PREEMPT_RT) && self.is_pending() {
-            self.process(&self.change.lock());
+        if self.is_pending() {
+            unless_rt(|| self.process(&self.change.lock()));
         }
     }
 
