@@ -5,10 +5,12 @@
  * what must hold at every moment, and at times, when all are quiet, what must
  * be exact then.
  *
- *   soak SEED [unload|unbind DEVICE]
+ *   soak SEED [fail] [unload|unbind DEVICE]
  *
  * SEED makes the same random choices again, as far as the scheduler lets them
- * be the same. With "unload" or "unbind", the source comes and goes as well.
+ * be the same. With "fail", allocations fail at random in those who are not
+ * asleep, as /sys/kernel/debug/failslab says. With "unload" or "unbind", the source
+ * comes and goes as well.
  *
  * Checked with each call:
  *
@@ -54,21 +56,23 @@
 
 #include <sysgenid.h>
 
+#include "../../tests/kselftest/ring.h"
+
 #define PROCESSES	4
 #define THREADS		3
 #define SLOTS		8
-#define PATIENCE_S	60
+#define PATIENCE_S	(60 * SLOWNESS)
 #define PAGE		4096UL
 #define MOST_FILES	1024
 
 enum phase { RUN, QUIET, STOP };
 
 /* In which each of those who sleep does so. */
-enum way { READ, POLL, EPOLL_LEVEL, EPOLL_EDGE, SETTLE, WAYS };
+enum way { READ, POLL, EPOLL_LEVEL, EPOLL_EDGE, IO_URING, SETTLE, WAYS };
 
 static const char *const way_names[WAYS] = {
 	"read()", "poll()", "epoll, level-triggered", "epoll, edge-triggered",
-	"SYSGENID_WAIT_WATCHERS",
+	"io_uring", "SYSGENID_WAIT_WATCHERS",
 };
 
 /* What all processes share. */
@@ -230,8 +234,23 @@ static void put(int fd)
 	pthread_rwlock_unlock(&locks[slot]);
 }
 
+/* Whether allocations fail in this thread. */
+static __thread bool failing;
+
+static void begin_to_fail(void)
+{
+	int fd = open("/proc/thread-self/make-it-fail", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "1", 1) != 1)
+		fail("make-it-fail: %s", strerror(errno));
+	failing = true;
+	close(fd);
+}
+
 static bool allowed(int error, const int *errors)
 {
+	if (error == ENOMEM && !failing)
+		return false;
 	for (; *errors; errors++)
 		if (*errors == error)
 			return true;
@@ -258,7 +277,7 @@ static void do_open(void)
 	struct before before = begin();
 	int fd = open("/dev/sysgenid", modes[below(3)] | (below(4) ? O_NONBLOCK : 0) | O_CLOEXEC);
 
-	expect(&before, "open", fd, ERRORS(EINTR));
+	expect(&before, "open", fd, ERRORS(EINTR, ENOMEM));
 	put(fd);
 }
 
@@ -354,7 +373,7 @@ static void do_epoll(void)
 
 	if (fd >= 0)
 		expect(&before, "epoll_ctl", epoll_ctl(epoll_fd, ops[below(3)], fd, &event),
-		       ERRORS(EEXIST, ENOENT));
+		       ERRORS(EEXIST, ENOENT, ENOMEM));
 	give(slot);
 	expect(&before, "epoll_wait", epoll_wait(epoll_fd, &event, 1, below(2)), ERRORS(EINTR));
 }
@@ -456,7 +475,8 @@ static void do_mmap(void)
 			if (!offset && load((__u32 *)map) < before.highest)
 				fail("a mapping is old");
 			munmap(map, pages * PAGE);
-		} else if (!allowed(errno, ERRORS(EPERM, EACCES, EINVAL, ENODEV))) {
+		} else if (!allowed(errno, ERRORS(EPERM, EACCES, EINVAL, ENODEV,
+						  ENOMEM))) {
 			fail("mmap: %s", strerror(errno));
 		}
 	}
@@ -563,20 +583,23 @@ static void do_proc(void)
 		char line[128];
 		bool found = false;
 
+		errno = 0;
 		while (fgets(line, sizeof(line), file))
 			if (sscanf(line, "sysgenid_generation: %u", &told) == 1)
 				found = true;
 		fclose(file);
-		if (!found)
-			fail("no generation in fdinfo");
+		if (!found && !allowed(errno, ERRORS(ENOMEM)))
+			fail("no generation in fdinfo: %s", strerror(errno));
 	}
 	give(slot);
 
 	file = fopen("/sys/class/misc/sysgenid/generation", "re");
-	if (!file || fscanf(file, "%u", &told) != 1)
-		fail("no generation in sysfs");
-	fclose(file);
-	check(&before, "sysfs", &told);
+	if (file && fscanf(file, "%u", &told) == 1)
+		check(&before, "sysfs", &told);
+	else if (!allowed(errno, ERRORS(ENOMEM)))
+		fail("no generation in sysfs: %s", strerror(errno));
+	if (file)
+		fclose(file);
 }
 
 /* What the child of a thread inherits goes when it ends. */
@@ -589,9 +612,12 @@ static void do_fork(void)
 		__u32 told;
 		int fd = open("/dev/sysgenid", O_RDWR);
 
-		if (fd < 0 || ioctl(fd, SYSGENID_GET_GENERATION, &told))
+		if (fd < 0)
+			expect(&before, "in a child", fd, ERRORS(ENOMEM));
+		else if (ioctl(fd, SYSGENID_GET_GENERATION, &told))
 			fail("in a child: %s", strerror(errno));
-		check(&before, "in a child", &told);
+		else
+			check(&before, "in a child", &told);
 		_exit(EXIT_SUCCESS);
 	}
 	if (pid > 0)
@@ -610,9 +636,13 @@ static void (*const operations[])(void) = {
 	do_mmap, do_mmap, do_dup, do_pass, do_receive, do_proc,
 };
 
+static bool want_failures;
+
 static void *work(void *argument)
 {
 	seed((__u64)(unsigned long)argument);
+	if (want_failures)
+		begin_to_fail();
 	while (phase() != STOP) {
 		if (phase() == QUIET) {
 			__atomic_fetch_add(&shared->quiet, 1, __ATOMIC_ACQ_REL);
@@ -684,6 +714,8 @@ static void sleep_in(enum way way)
 {
 	struct epoll_event event = { .events = EPOLLIN | (way == EPOLL_EDGE ? EPOLLET : 0) };
 	struct pollfd pfd = { .events = POLLIN };
+	struct io_uring_sqe sqe = { .opcode = IORING_OP_POLL_ADD, .poll32_events = POLLIN };
+	struct ring ring;
 	int fd, set = -1;
 	__u32 told;
 
@@ -696,7 +728,10 @@ static void sleep_in(enum way way)
 		if (set < 0 || epoll_ctl(set, EPOLL_CTL_ADD, fd, &event))
 			err(EXIT_FAILURE, "epoll");
 	}
+	if (way == IO_URING && !ring_init(&ring))
+		err(EXIT_FAILURE, "io_uring");
 	pfd.fd = fd;
+	sqe.fd = fd;
 	for (;;) {
 		struct before before = begin();
 
@@ -709,6 +744,10 @@ static void sleep_in(enum way way)
 		case EPOLL_EDGE:
 			if (epoll_wait(set, &event, 1, -1) != 1)
 				fail("epoll_wait that sleeps: %s", strerror(errno));
+			break;
+		case IO_URING:
+			if (!ring_submit(&ring, &sqe, 1) || !(ring_result(&ring) & POLLIN))
+				fail("io_uring that sleeps: %s", strerror(errno));
 			break;
 		default:
 			break;
@@ -916,16 +955,20 @@ static void move_source(const char *way, const char *device)
 
 int main(int argc, char **argv)
 {
-	const char *way = argc > 2 ? argv[2] : NULL, *device = argc > 3 ? argv[3] : "";
+	const char *way, *device;
 	struct sigaction interrupt = { .sa_handler = ignore };
 	const struct timespec pause_time = { .tv_nsec = 300000000 };
 	sigset_t asked;
 	__u64 value;
 	int signal;
 
+	value = argc > 1 ? strtoull(*++argv, NULL, 0) : 0;
+	want_failures = argc > 2 && !strcmp(argv[1], "fail");
+	argv += want_failures;
+	way = argv[1];
+	device = way && argv[2] ? argv[2] : "";
 	if (argc < 2 || (way && strcmp(way, "unload") && strcmp(way, "unbind")))
-		errx(EXIT_FAILURE, "usage: soak SEED [unload|unbind DEVICE]");
-	value = strtoull(argv[1], NULL, 0);
+		errx(EXIT_FAILURE, "usage: soak SEED [fail] [unload|unbind DEVICE]");
 	setpgid(0, 0);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		      -1, 0);

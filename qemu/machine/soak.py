@@ -8,6 +8,8 @@ qemu/guest/soak.c says what is done in the guest, and what is checked there with
 the host's part: at random moments it takes a snapshot and restores it under another ID, and each
 clone goes on. At times all are quiet; then the generation has to be the number of clones and of
 triggers. The seed makes the same choices again, as far as the host lets them be the same.
+
+On a kernel that can let allocations fail, some do.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import kernels
 import modules
-from vm import Machine, Snapshot, Spec
+from vm import HERE, KERNEL, Machine, Snapshot, Spec
 
 # What the source does meanwhile, in which mode.
 SETTINGS = {
@@ -32,6 +35,10 @@ SETTINGS = {
     "observer, and the source comes and goes": "unload",
     "bound, and the source comes and goes": f"unbind {modules.NAME}",
 }
+
+# Where the kernel has the means, one of so many allocations fails.
+FAILING = {"probability": 3, "interval": 1, "times": -1, "task-filter": "Y", "verbose": 0}
+CAN_FAIL = "FAILSLAB" in kernels.options(KERNEL.parent / "build")
 
 # How long a clone goes on, in seconds, and how often all are quiet.
 LEAST_TIME, MOST_TIME = 0.05, 2.0
@@ -62,7 +69,10 @@ class Soak:
         spec = Spec(guid=self._guid(), append=append, memory="512M")
         with Machine.boot(spec, f"soak-{mode}") as vm:
             modules.load(vm)
-            vm.sh(f"/guest/soak {seed} {SETTINGS[setting]} >/tmp/soak 2>&1 &")
+            if CAN_FAIL:
+                let_allocations_fail(vm)
+            words = f"{seed} {'fail' if CAN_FAIL else ''} {SETTINGS[setting]}"
+            vm.sh(f"/guest/soak {words} >/tmp/soak 2>&1 &")
             vm.wait_for("cat /tmp/soak", "^running$")
             self._snapshot: Snapshot = vm.snapshot(self._path)
 
@@ -76,7 +86,7 @@ class Soak:
             self._clones += 1
             is_last = time.monotonic() > end
             with self._snapshot.restore(self._guid(), name=f"soak-clone-{self._clones}") as vm:
-                time.sleep(self._random.uniform(LEAST_TIME, MOST_TIME))
+                time.sleep(self._random.uniform(LEAST_TIME, MOST_TIME) * HERE.slowness)
                 if self._clones % QUIET_EACH == 0 or is_last:
                     quiet = self._be_quiet(vm, "TERM" if is_last else "USR1")
                     if quiet["generation"] != self._clones + quiet["triggers"]:
@@ -100,7 +110,7 @@ class Soak:
         """Lets all be quiet, and returns what the guest says of that moment."""
         before = len(self._said(vm))
         vm.sh(f"kill -{signal} $(pidof soak | tr ' ' '\\n' | sort -n | head -n 1)")
-        deadline = time.monotonic() + WAIT
+        deadline = time.monotonic() + WAIT * HERE.slowness
         while len(said := self._said(vm)) == before:
             self._check(vm)
             if time.monotonic() > deadline:
@@ -120,6 +130,13 @@ class Soak:
         output = vm.sh("grep -v '^quiet' /tmp/soak")
         if not re.fullmatch(r"running\n(done calls=\d+\n)?", output):
             raise AssertionError(f"{vm.name}: {output}")
+
+
+def let_allocations_fail(vm: Machine) -> None:
+    """Prepares the failing of allocations, in those tasks that ask for it."""
+    vm.sh("mount -t debugfs debugfs /sys/kernel/debug")
+    for name, value in FAILING.items():
+        vm.sh(f"echo {value} >/sys/kernel/debug/failslab/{name}")
 
 
 def run(setting: str, seed: int, seconds: float) -> Result:

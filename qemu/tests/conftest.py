@@ -11,39 +11,8 @@ from pathlib import Path
 import pytest
 
 import debian
-from vm import ARM64, RELEASE, Machine, Snapshot, Spec
-
-# What of the tests is of one architecture, and why.
-ACPI = "describes devices by ACPI"
-PROGRAMS = "builds programs in Rust for the build root"
-DEV_MEM = "reads memory from /dev/mem that only mmap() gets for arm64"
-KVM = "is about KVM, with which a guest of another architecture cannot run"
-X86 = {
-    "test_attach.py": ACPI,
-    "test_bench.py": "counts instructions by the time stamp counter",
-    "test_command.py": PROGRAMS,
-    "test_crate.py": PROGRAMS,
-    "test_events.py::test_udev_runs_a_program_in_each_generation": "takes udev of the build root",
-    "test_events.py::test_who_looks_first_sees_what_nobody_was_told": ACPI,
-    "test_events.py::test_the_kernels_own_subscribers_may_use_the_device": ACPI,
-    "test_events.py::test_notifications_without_another_id_do_nothing": "notifies by ACPI",
-    "test_firmware.py": ACPI,
-    "test_gdb.py::test_a_restored_guest_finds_what_was_written_before_it_ran": DEV_MEM,
-    "test_gdb.py::test_a_running_guest_goes_on": DEV_MEM,
-    "test_ged.py": ACPI,
-    "test_ged_race.py": ACPI,
-    "test_interrupt.py": "is about the interrupt of ACPI; test_devicetree.py has the same",
-    "test_page.py": "takes memory from the kernel by its option memmap=",
-    "test_peer.py": "counts instructions by the time stamp counter",
-    "test_race.py": "draws by AWS-LC, which is not built for arm64",
-    "test_randomness.py": "reads registers of x86-64 in its probes",
-    "test_samples.py::test_a_library_in_cpp": "compiles for the build root",
-    "test_shell.py": "gives clones IDs by QEMU's device for PCs",
-    "test_sleep.py": "suspends by ACPI",
-    "test_vm.py::test_an_accelerator_that_boots_is_taken": KVM,
-    "test_vm.py::test_an_accelerator_whose_guest_hangs_is_not": KVM,
-}
-OF_ARM64 = {"test_devicetree.py": "describes devices by a device tree"}
+import skips
+from vm import RELEASE, Machine, Snapshot, Spec
 
 # Each takes 150 MB, for the most part in memory.
 MOST_SNAPSHOTS = 8
@@ -104,11 +73,9 @@ def fresh(booted: Booted, request: pytest.FixtureRequest) -> Callable[[Spec], Ma
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what is of the other architecture."""
+    """Skips what the guests' kernel cannot run."""
     for item in items:
-        file, _, name = item.nodeid.rpartition("/")[2].partition("::")
-        others = X86 if ARM64 else OF_ARM64
-        if reason := others.get(file) or others.get(f"{file}::{name.partition('[')[0]}"):
+        if reason := skips.reason(item.nodeid.rpartition("/")[2]):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 

@@ -5,9 +5,9 @@
  *
  * Needs root and sysgenid.ko loaded.
  */
-#include <linux/io_uring.h>
 #include <sys/uio.h>
 
+#include "ring.h"
 #include "sysgenid_test.h"
 
 #define MOST_SEGMENTS	4
@@ -320,70 +320,30 @@ TEST_F(vectored, nowait_does_not_block)
 	EXPECT_EQ(ret != 4 || variant->flags != O_RDONLY, is_outdated(self->fd));
 }
 
-/* Just as much of io_uring as one request at a time wants. */
-struct ring {
-	int fd;
-	struct io_uring_params params;
-	char *queues;
-	struct io_uring_sqe *sqes;
-};
-
-static bool ring_init(struct ring *ring)
+static bool submit(struct ring *ring, int op, int fd, const struct iovec *iov, int n)
 {
-	struct io_uring_params *params = &ring->params;
-	const int prot = PROT_READ | PROT_WRITE;
-
-	memset(params, 0, sizeof(*params));
-	ring->fd = RET(syscall(SYS_io_uring_setup, 1, params));
-	if (ring->fd < 0 || !(params->features & IORING_FEAT_SINGLE_MMAP))
-		return false;
-	ring->queues = mmap(NULL, 4 * sysconf(_SC_PAGESIZE), prot, MAP_SHARED, ring->fd,
-			    IORING_OFF_SQ_RING);
-	ring->sqes = mmap(NULL, sizeof(*ring->sqes), prot, MAP_SHARED, ring->fd, IORING_OFF_SQES);
-	return ring->queues != MAP_FAILED && ring->sqes != MAP_FAILED;
-}
-
-static __u32 *ring_word(struct ring *ring, __u32 offset)
-{
-	return (__u32 *)(ring->queues + offset);
-}
-
-static bool ring_submit(struct ring *ring, int op, int fd, const struct iovec *iov, int n)
-{
-	__u32 *tail = ring_word(ring, ring->params.sq_off.tail);
-
-	ring->sqes[0] = (struct io_uring_sqe) {
+	const struct io_uring_sqe sqe = {
 		.opcode = op,
 		.fd = fd,
 		.off = -1ULL,
 		.addr = (uintptr_t)iov,
 		.len = n,
 	};
-	*ring_word(ring, ring->params.sq_off.array) = 0;
-	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
-	return syscall(SYS_io_uring_enter, ring->fd, 1, 0, 0, NULL, 0) == 1;
+
+	return ring_submit(ring, &sqe, 0);
 }
 
 /* Whether a request is still to be completed. */
-static bool ring_is_busy(struct ring *ring, int timeout_ms)
+static bool is_busy(struct ring *ring, int timeout_ms)
 {
 	struct pollfd pfd = { .fd = ring->fd, .events = POLLIN };
 
 	return poll(&pfd, 1, timeout_ms) == 0;
 }
 
-/* What a completed request has given. */
-static int ring_result(struct ring *ring)
+static int result(struct ring *ring)
 {
-	__u32 *head = ring_word(ring, ring->params.cq_off.head);
-	struct io_uring_cqe *cqes = (void *)(ring->queues + ring->params.cq_off.cqes);
-	int ret;
-
-	if (ring_is_busy(ring, PATIENCE_S * 1000))
-		return -ETIMEDOUT;
-	ret = cqes[*head & *ring_word(ring, ring->params.cq_off.ring_mask)].res;
-	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
-	return ret;
+	return is_busy(ring, PATIENCE_S * 1000) ? -ETIMEDOUT : ring_result(ring);
 }
 
 TEST_F(vectored, io_uring_reads_one_generation)
@@ -392,15 +352,15 @@ TEST_F(vectored, io_uring_reads_one_generation)
 	int n;
 
 	if (!ring_init(&ring))
-		SKIP(return, "io_uring: %s", strerror(-ring.fd));
+		SKIP(return, "io_uring: %s", strerror(errno));
 	for (int i = 0; i < 2; i++) {
 		n = segments(self->iov, self->bytes, i ? &cuts_of_4[1] : &cuts_of_more[0]);
 		memset(self->bytes, UNTOUCHED, sizeof(self->bytes));
 		ASSERT_TRUE(settle(self->fd));
-		ASSERT_TRUE(ring_submit(&ring, IORING_OP_READV, self->fd, self->iov, n));
-		EXPECT_TRUE(ring_is_busy(&ring, WATCH_MS));
+		ASSERT_TRUE(submit(&ring, IORING_OP_READV, self->fd, self->iov, n));
+		EXPECT_TRUE(is_busy(&ring, WATCH_MS));
 		ASSERT_EQ(0, trigger(self->ctl, 0));
-		EXPECT_EQ(4, ring_result(&ring));
+		EXPECT_EQ(4, result(&ring));
 		EXPECT_READ_ONCE();
 	}
 }
@@ -411,11 +371,11 @@ TEST_F(vectored, io_uring_reads_while_outdated)
 	int n = segments(self->iov, self->bytes, &cuts_of_more[0]);
 
 	if (!ring_init(&ring))
-		SKIP(return, "io_uring: %s", strerror(-ring.fd));
+		SKIP(return, "io_uring: %s", strerror(errno));
 	memset(self->bytes, UNTOUCHED, sizeof(self->bytes));
 	ASSERT_EQ(0, trigger(self->ctl, 0));
-	ASSERT_TRUE(ring_submit(&ring, IORING_OP_READV, self->fd, self->iov, n));
-	EXPECT_EQ(4, ring_result(&ring));
+	ASSERT_TRUE(submit(&ring, IORING_OP_READV, self->fd, self->iov, n));
+	EXPECT_EQ(4, result(&ring));
 	EXPECT_READ_ONCE();
 }
 
