@@ -94,8 +94,8 @@ const TIES: &[Tie] = &[
              self.refresh();
              self.wake();
          }",
-        "self.is_pending() {
-             self.process(&self.change.lock());
+        "if self.is_pending() {
+             unless_rt(|| self.process(&self.change.lock()));
          }",
         "let result = f(&mut self.change.lock());
 
