@@ -77,6 +77,7 @@ mod source_registration;
 
 use compat::{
     acpi_device_table,
+    is_enodata,
     of_device_table, //
 };
 use device_attributes::DeviceAttributes;
@@ -128,7 +129,9 @@ impl Source for Rng {
         }
         match reseeded {
             Ok(()) => pr_info!("{name}: hardware ID changed, crng reseeded\n"),
-            Err(ENODATA) => pr_info!("{name}: hardware ID changed, crng not seeded yet\n"),
+            Err(err) if is_enodata(err) => {
+                pr_info!("{name}: hardware ID changed, crng not seeded yet\n");
+            }
             Err(err) => {
                 pr_err!("{name}: hardware ID changed, but the crng was not reseeded: {err:?}\n");
             }

@@ -5,8 +5,14 @@
 // Neither of the two modules needs all of it.
 #![allow(dead_code, unused_imports, unused_macros)]
 
-use core::borrow::Borrow;
-use kernel::bindings;
+use core::{
+    borrow::Borrow,
+    ffi::c_int, //
+};
+use kernel::{
+    bindings,
+    error::Error, //
+};
 
 /// [`kernel::acpi_device_table!`], which names the table for modpost by itself since Linux 7.3.
 macro_rules! acpi_device_table {
@@ -33,6 +39,11 @@ pub(crate) use of_device_table;
 /// The value of a module parameter, which `value()` gives by reference before Linux 7.3.
 pub(crate) fn parameter<T: Copy>(value: impl Borrow<T>) -> T {
     *value.borrow()
+}
+
+/// Whether an error is `ENODATA`, for which the kernel crate has a name since Linux 7.3.
+pub(crate) fn is_enodata(err: Error) -> bool {
+    err.to_errno() == -(bindings::ENODATA as c_int)
 }
 
 /// A full memory barrier, whose kind is an argument since Linux 7.3.

@@ -8,12 +8,20 @@
 
 #include "helpers.h"
 
+/* irq_can_set_affinity(), which is exported since Linux 7.3. */
+static bool can_set_affinity(struct irq_data *data)
+{
+	struct irq_chip *chip = irq_data_get_irq_chip(data);
+
+	return irqd_can_balance(data) && chip && chip->irq_set_affinity;
+}
+
 /* Whether a line may go to any processor, and nobody has chosen just now. */
 bool sysgenid_helper_irq_may_move(unsigned int irq, unsigned int cpu)
 {
 	struct irq_data *data = irq_get_irq_data(irq);
 
-	return data && cpu_online(cpu) && irq_can_set_affinity(irq) &&
+	return data && cpu_online(cpu) && can_set_affinity(data) &&
 	       !irqd_is_setaffinity_pending(data) &&
 	       cpumask_subset(cpu_online_mask, irq_data_get_affinity_mask(data));
 }

@@ -186,11 +186,11 @@ unsafe impl<T: Listener> Sync for TracedLine<T> {}
 impl<T: Listener> TracedLine<T> {
     /// Listens on a line. May sleep.
     ///
-    /// `EOPNOTSUPP` if the kernel has no such tracepoint.
+    /// `ENOENT` if the kernel has no such tracepoint.
     pub(crate) fn new(irq: u32, target: Arc<T>) -> Result<Self> {
         // SAFETY: The name is a string.
         let tracepoint = unsafe { find_tracepoint(c"irq_handler_entry".as_char_ptr()) };
-        let tracepoint = NonNull::new(tracepoint).ok_or(EOPNOTSUPP)?;
+        let tracepoint = NonNull::new(tracepoint).ok_or(ENOENT)?;
         let traced = Arc::pin_init(
             pin_init!(Traced {
                 irq,
