@@ -73,7 +73,10 @@ class System:
 
     @classmethod
     def make(cls, name: str) -> System:
-        """A clean Debian trixie with the packages of trixie-backports at hand, and no kernel."""
+        """A clean Debian trixie with the packages of trixie-backports at hand, and no kernel.
+
+        All that is not Debian's is what the host needs to run commands in it as a guest.
+        """
         system = cls(SYSTEMS / name)
         system.remove()
         SYSTEMS.mkdir(exist_ok=True)
@@ -86,6 +89,7 @@ class System:
         )
         for name in ("resolv.conf", "hosts"):
             shutil.copy(f"/etc/{name}", system.folder / "etc" / name)
+        system._add_agent()
         system.sh("apt-get -q update")
         return system
 
@@ -135,18 +139,19 @@ class System:
         )
         return dict(line.split(maxsplit=1)[::-1] for line in listed.splitlines())
 
-    def disk(self) -> Path:
-        """A disk with all of it, and an agent that runs what the host asks for."""
+    def _add_agent(self) -> None:
+        """Adds a service that runs what the host asks for, see qemu/guest/init."""
         agent = self.path("/usr/local/lib/serve")
-        agent.parent.mkdir(parents=True, exist_ok=True)
         init = (SOURCE / "qemu/guest/init").read_text()
         agent.write_text("".join(re.findall(FUNCTIONS, init, re.M | re.S)))
         units = self.path("/etc/systemd/system")
         (units / "agent.service").write_text(AGENT)
         wants = units / "multi-user.target.wants"
         wants.mkdir(exist_ok=True)
-        (wants / "agent.service").unlink(missing_ok=True)
         (wants / "agent.service").symlink_to("/etc/systemd/system/agent.service")
+
+    def disk(self) -> Path:
+        """A disk with all of it."""
         disk = self.folder.with_suffix(".disk")
         disk.unlink(missing_ok=True)
         run("mke2fs", "-q", "-t", "ext4", "-d", self.folder, disk, "3G")

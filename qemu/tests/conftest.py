@@ -108,10 +108,8 @@ class Systems:
         return self._installed
 
     def remove(self) -> None:
-        """Takes them away."""
-        for system in (self._clean, self._installed):
-            if system:
-                system.remove()
+        """Takes them away, and what tests that failed have left."""
+        debian.run("rm", "-rf", "--one-file-system", debian.SYSTEMS)
 
 
 @pytest.fixture(scope="session")

@@ -70,7 +70,8 @@ def upgraded(systems: Systems) -> Iterator[Upgraded]:
     system = systems.clean().copy("dkms")
     system.give_packages()
     older = older_release(system)
-    system.sh(f"{debian.INSTALL} -t trixie-backports {KERNEL.format(older)}")
+    # That one is not booted, so it needs no initramfs.
+    system.sh(f"INITRD=No {debian.INSTALL} -t trixie-backports {KERNEL.format(older)}")
     first = system.sh(f"cd /root/packages && {debian.INSTALL} {NEEDED}")
     second = system.sh(f"{debian.INSTALL} -t trixie-backports {KERNEL.format(RELEASE)}")
     yield Upgraded(system, older, first, second)

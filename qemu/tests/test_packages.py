@@ -7,6 +7,7 @@ Run by "make test-packages".
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import ids
@@ -14,7 +15,7 @@ import pytest
 from conftest import Systems
 
 import debian
-from vm import RELEASE
+from vm import RELEASE, Spec
 
 pytestmark = pytest.mark.packages
 
@@ -26,6 +27,12 @@ OURS = ("sysgenid", "libsysgenid-dev", f"sysgenid-modules-{RELEASE}")
 def installed(systems: Systems) -> debian.System:
     """A system with a kernel, the modules for it, the command, and the headers."""
     return systems.installed()
+
+
+@pytest.fixture(scope="module")
+def machine(installed: debian.System) -> Spec:
+    """A machine that boots it."""
+    return installed.machine(RELEASE, ids.A)
 
 
 def test_the_modules_are_found_for_the_device(installed: debian.System) -> None:
@@ -83,16 +90,16 @@ def test_what_helps_with_the_command_is_there(installed: debian.System, file: st
     assert installed.path(file).stat().st_size > 500
 
 
-def test_the_modules_load_by_themselves(installed: debian.System) -> None:
-    with debian.boot(installed.machine(RELEASE, ids.A), "packages") as vm:
+def test_the_modules_load_by_themselves(machine: Spec) -> None:
+    with debian.boot(machine, "packages") as vm:
         assert vm.sh("uname -r") == f"{RELEASE}\n"
         vm.wait_for("cat /sys/class/misc/sysgenid/source", "QEMUVGID:00")
         vm.wait_for("stat -c '%A %G' /dev/sysgenid", "^crw-rw-r-- sysgenid$")
         assert "sysgenid_vmgenid" in vm.sh("cat /proc/modules")
 
 
-def test_nothing_loads_without_the_device(installed: debian.System) -> None:
-    with debian.boot(installed.machine(RELEASE, None), "packages-none") as vm:
+def test_nothing_loads_without_the_device(machine: Spec) -> None:
+    with debian.boot(replace(machine, guid=None), "packages-none") as vm:
         assert "sysgenid" not in vm.sh("cat /proc/modules")
         assert vm.sh("systemctl is-system-running", check=False) == "running\n"
 
