@@ -5,6 +5,9 @@
 //! Most of this takes no lock, so it is checked in all ways in which threads and processors can
 //! interfere: `tests/model` runs these lines as they are. Hence this file names nothing of the
 //! kernel, wakes nobody itself, and has the words of descriptors and the content of the lock lent.
+//!
+//! The tests below are those that neither the model nor a program can run: at the ends of the
+//! numbers that share a word, where a carry would change the other one.
 
 use crate::{
     atomic::{
@@ -326,6 +329,204 @@ impl Watchers {
                     Acknowledged::Yes
                 };
             }
+        }
+    }
+}
+
+#[cfg(CONFIG_KUNIT)]
+#[kernel::prelude::kunit_tests(sysgenid_watchers)]
+mod tests {
+    use super::*;
+    use core::{
+        array,
+        cell::Cell, //
+    };
+
+    /// With all bits set, or the highest alone, and what is beside these.
+    const GENERATIONS: [u32; 5] = [1, i32::MAX as u32, 1 << 31, u32::MAX - 1, u32::MAX];
+
+    #[derive(Default)]
+    struct Page {
+        words: [AtomicU32; 3],
+        hwid: [AtomicU64; 2],
+    }
+
+    impl PageWords for Page {
+        fn generation_word(&self) -> &AtomicU32 {
+            &self.words[0]
+        }
+
+        fn flags_word(&self) -> &AtomicU32 {
+            &self.words[1]
+        }
+
+        fn hwid_offset_word(&self) -> &AtomicU32 {
+            &self.words[2]
+        }
+
+        fn hwid_halves(&self) -> [&AtomicU64; 2] {
+            self.hwid.each_ref()
+        }
+    }
+
+    /// Watchers that have acknowledged generation 0, and what they share.
+    struct Scene<const N: usize> {
+        watchers: Watchers,
+        tracked: Tracked,
+        page: Page,
+        words: [AtomicU64; N],
+    }
+
+    impl<const N: usize> Scene<N> {
+        fn new() -> Self {
+            let (watchers, page) = (Watchers::new(), Page::default());
+            let mut tracked = Tracked::default();
+            let words = array::from_fn(|_| {
+                let acknowledged = watchers.join(&mut tracked, &page);
+                AtomicU64::new(State::new(acknowledged, true, true).word())
+            });
+
+            Self {
+                watchers,
+                tracked,
+                page,
+                words,
+            }
+        }
+
+        fn advance(&self, next: u32) {
+            self.watchers
+                .advance(&self.tracked, &self.page, &Processed::new(), next, None);
+        }
+
+        fn acknowledge(&self, watcher: usize, generation: u32) -> Acknowledged {
+            self.watchers
+                .acknowledge(&self.words[watcher], &self.page, generation)
+        }
+
+        fn acknowledged(&self, watcher: usize) -> u32 {
+            State::load(&self.words[watcher]).acknowledged()
+        }
+    }
+
+    #[test]
+    fn a_generation_and_a_number_share_a_word() {
+        for generation in GENERATIONS {
+            for outdated in [0, 1, 1 << 31, u32::MAX] {
+                let count = Count::new(generation, outdated);
+
+                assert!(count.generation() == generation);
+                assert!(count.outdated() == outdated);
+            }
+        }
+    }
+
+    #[test]
+    fn an_acknowledgment_leaves_the_rest_of_the_state() {
+        for (is_tracked, is_writable) in [(false, false), (false, true), (true, true)] {
+            for generation in GENERATIONS {
+                let state = State::new(u32::MAX, is_tracked, is_writable);
+                let state = state.with_acknowledged(0).with_acknowledged(generation);
+
+                assert!(state == State::new(generation, is_tracked, is_writable));
+                assert!(state.acknowledged() == generation);
+                assert!(state.is_tracked() == is_tracked);
+                assert!(state.is_writable() == is_writable);
+            }
+        }
+    }
+
+    #[test]
+    fn each_watcher_is_counted_once_in_each_generation() {
+        let scene = Scene::<2>::new();
+
+        for generation in GENERATIONS {
+            scene.advance(generation);
+            assert!(scene.watchers.outdated() == 2);
+            assert!(matches!(
+                scene.acknowledge(0, generation),
+                Acknowledged::Yes
+            ));
+            assert!(matches!(
+                scene.acknowledge(0, generation),
+                Acknowledged::Yes
+            ));
+            assert!(scene.watchers.outdated() == 1);
+            assert!(!scene.watchers.is_settled(&scene.words[0]));
+            assert!(matches!(
+                scene.acknowledge(1, generation),
+                Acknowledged::ByAll
+            ));
+            assert!(scene.watchers.outdated() == 0);
+            assert!(scene.watchers.count().generation() == generation);
+            assert!(scene.watchers.is_settled(&scene.words[0]));
+        }
+    }
+
+    #[test]
+    fn what_is_acknowledged_late_counts_for_nothing() {
+        let scene = Scene::<1>::new();
+
+        for (old, generation) in GENERATIONS.into_iter().zip(GENERATIONS.into_iter().skip(1)) {
+            scene.advance(old);
+            assert!(matches!(scene.acknowledge(0, old), Acknowledged::ByAll));
+            scene.advance(generation);
+            assert!(matches!(scene.acknowledge(0, old), Acknowledged::No));
+            // As if the change had come after acknowledge() had looked at the generation.
+            assert!(!scene.watchers.uncount(old));
+            assert!(scene.watchers.outdated() == 1);
+            assert!(scene.acknowledged(0) == old);
+        }
+    }
+
+    #[test]
+    fn a_counter_at_its_end_makes_nobody_outdated() {
+        let scene = Scene::<1>::new();
+
+        scene.advance(u32::MAX);
+        assert!(matches!(
+            scene.acknowledge(0, u32::MAX),
+            Acknowledged::ByAll
+        ));
+        scene.advance(u32::MAX);
+        assert!(scene.watchers.outdated() == 0);
+        assert!(outdated_by(&scene.words[0], &scene.page).is_none());
+    }
+
+    #[test]
+    fn who_is_forgotten_counts_no_more_until_tracked_again() {
+        let Scene {
+            watchers,
+            mut tracked,
+            page,
+            words: [word],
+        } = Scene::<1>::new();
+
+        for generation in GENERATIONS {
+            watchers.advance(&tracked, &page, &Processed::new(), generation, None);
+            assert!(watchers.forget(&mut tracked, &word, &page));
+            assert!(!watchers.forget(&mut tracked, &word, &page));
+            assert!(watchers.outdated() == 0 && tracked.number() == 0);
+            assert!(!watchers.track(&mut tracked, &word, &page));
+            assert!(!watchers.track(&mut tracked, &word, &page));
+            assert!(watchers.outdated() == 1 && tracked.number() == 1);
+            assert!(watchers.count().generation() == generation);
+        }
+    }
+
+    #[test]
+    fn who_waits_is_woken_once_for_a_generation() {
+        let scene = Scene::<0>::new();
+        let walks = Cell::new(0);
+
+        for (number, generation) in GENERATIONS.into_iter().enumerate() {
+            scene.advance(generation);
+            for _ in 0..2 {
+                scene
+                    .watchers
+                    .wake(&scene.page, || walks.set(walks.get() + 1));
+            }
+            assert!(walks.get() == number + 1);
         }
     }
 }
