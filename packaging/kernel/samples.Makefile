@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-userprogs-always-y += control library poller reader
+userprogs-always-$(CONFIG_SAMPLE_SYSGENID) += control library poller reader
 
 userccflags += -I usr/include -pthread
+
+obj-$(CONFIG_SAMPLE_SYSGENID_NOTIFIER) += notifier.o

@@ -6,7 +6,8 @@
 
 FOLDER gets the patches, for the source of the kernel that is in the cache. What
 a patch holds is said here; its message, which begins with its subject, is in
-the file NN-*.txt beside this one. SYSGENID_AUTHOR is "NAME <ADDRESS>" of whoever
+the file NN-*.txt beside this one, and what reads otherwise in the tree is in
+differences.txt. SYSGENID_AUTHOR is "NAME <ADDRESS>" of whoever
 signs them off. Runs in the build root.
 """
 
@@ -20,17 +21,27 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 CACHE = Path(os.environ.get("SYSGENID_CACHE", "/cache"))
-RELEASE = os.environ.get("RELEASE") or (CACHE / "kernel/current").resolve().name
-SOURCE = CACHE / "kernel" / RELEASE / "build"
-
 PROJECT = Path(__file__).resolve().parents[2]
 MESSAGES = Path(__file__).parent
 DRIVERS = "drivers/virt/sysgenid"
 SELFTESTS = "tools/testing/selftests/sysgenid"
 SAMPLES = "samples/sysgenid"
+
+
+def source() -> Path:
+    """The source of the stock kernel, of which one of our own is built too."""
+    release = os.environ.get("RELEASE", "")
+    if not release or (PROJECT / f"qemu/kernels/{release}.config").exists():
+        is_arm64 = "-arm64" in release or os.environ.get("ARCH") == "arm64"
+        release = (CACHE / f"kernel/current{'-arm64' * is_arm64}").resolve().name
+    return CACHE / "kernel" / release / "build"
+
+
+SOURCE = source()
 
 # Files of the kernel that the series changes.
 CHANGED = (
@@ -50,7 +61,11 @@ CHANGED = (
 # What is about building out of tree has no place in the kernel's documentation.
 OUT_OF_TREE_SECTIONS = (
     *("Which kernels", "Installing", "Kernels without modules"),
-    *("Kernel upgrade", "Uninstalling"),
+    *("Kernel upgrade", "Uninstalling", "The command"),
+)
+# And paragraphs.
+COMMAND = re.compile(
+    r"(?s)The command ``sysgenid``, see below,.*?Without the command, there are two ways"
 )
 
 
@@ -61,8 +76,44 @@ class SeriesError(Exception):
 # How files change on their way into the tree
 
 
-def rust(text: str) -> str:
-    """Without the code for older kernels: the tree has one version."""
+def differences() -> dict[str, list[tuple[str, str]]]:
+    """What files say otherwise in the tree, see differences.txt."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    text = (MESSAGES / "differences.txt").read_text()
+    for section in re.split(r"(?m)^file ", text)[1:]:
+        name, _, rest = section.partition("\n")
+        pairs = re.findall(r"here\n((?:\|.*\n)+)there\n((?:\|.*\n)*)", rest)
+        found[name] = [(unquoted(here), unquoted(there)) for here, there in pairs]
+    return found
+
+
+def unquoted(lines: str) -> str:
+    return "\n".join(line.removeprefix("|") for line in lines.splitlines())
+
+
+DIFFERENCES = differences()
+
+
+def differently(name: str, text: str) -> str:
+    """A file with what it says otherwise in the tree."""
+    for here, there in DIFFERENCES.get(name, ()):
+        if here not in text:
+            raise SeriesError(f"{name} does not say any longer, as differences.txt has it:\n{here}")
+        text = text.replace(here, there)
+    return text
+
+
+def driver(name: str, text: str) -> str:
+    """A file of the drivers, without the code for older kernels: the tree has one version."""
+    text = differently(name, text)
+    if not name.endswith(".rs"):
+        return text
+    # All that is left of a list with one name.
+    text = re.sub(
+        r"(?m)^use crate::\{\n    (\w+)::\{\n((?:        .*\n)+)    \}, //\n\};\n",
+        lambda found: f"use crate::{found[1]}::{{\n" + found[2].replace(" " * 8, " " * 4) + "};\n",
+        text,
+    )
     lines, result = iter(text.splitlines(keepends=True)), []
     for line in lines:
         if old := re.match(r"(\s*)#\[cfg\(not\(LINUX_7_3\)\)\]$", line):
@@ -79,6 +130,8 @@ def makefile(text: str) -> str:
     """Without what an external module needs, which has a comment above it each."""
     text = re.sub(r"(?m)^(#.*\n)+ifneq \(\$\(KBUILD_EXTMOD\),\)\n(?s:.*?)^endif\n\n?", "", text)
     text = re.sub(r"(?m)^(#.*\n)+rustflags-y .*LINUX_7_3.*\n\n?", "", text)
+    # What Kconfig forbids
+    text = re.sub(r"(?m)^\$\(if .*\$\(error .*\n", "", text)
     return "# SPDX-License-Identifier: GPL-2.0\n" + text.removeprefix(
         "# SPDX-License-Identifier: GPL-2.0\n"
     ).lstrip("\n")
@@ -95,6 +148,11 @@ def without_license(text: str) -> str:
     return text.split("\n", 1)[1]
 
 
+def sample(text: str) -> str:
+    """Without how it is built out of the tree."""
+    return re.sub(r"(?s) \*\n \*\t(?:cc|make) .*?\n \*/", " */", text, count=1)
+
+
 def library(text: str) -> str:
     """Without what C90 of other projects needs."""
 
@@ -106,13 +164,16 @@ def library(text: str) -> str:
     return text.replace("static __inline__ ", "static inline ")
 
 
-def documentation(text: str) -> str:
-    """Without what is out of the tree, and with the names that things have in it."""
+def documentation(name: str, text: str) -> str:
+    """A page, without what is out of the tree, and with the names that things have in it."""
+    text = differently(f"Documentation/{name}.rst", text)
     for title in OUT_OF_TREE_SECTIONS:
         text = re.sub(rf"(?ms)^{title}\n=+\n.*?(?=^[^\n]+\n===+\n)", "", text)
+    text = COMMAND.sub("There are two ways", text)
     # The model is not in the tree.
     text = re.sub(r"\s:doc:`sysgenid-model`[^.]*\.", "", text)
-    text = re.sub(r"\bsamples/(\w+\.c)\b", rf"{SAMPLES}/\1", text)
+    text = re.sub(r"\bsamples/(udev/)?(\w+\.c\b|outdated\b|90-)", rf"{SAMPLES}/\2", text)
+    text = text.replace(f"{SAMPLES}/outdated", f"{SAMPLES}/outdated.sh")
     return text.replace("lib/sysgenid.h", f"{SAMPLES}/sysgenid.h")
 
 
@@ -166,14 +227,18 @@ def sources(*patterns: str) -> dict[str, tuple[str, Callable[[str], str] | None]
         names = sorted(path.relative_to(PROJECT) for path in PROJECT.glob(pattern))
         if not names:
             raise SeriesError(f"there is no {pattern}")
-        for name in names:
-            found[f"{DRIVERS}/{name}"] = (str(name), rust if name.suffix == ".rs" else None)
+        for name in map(str, names):
+            if name != "rust/bindings/compat.rs":
+                found[f"{DRIVERS}/{name}"] = (name, partial(driver, name))
     return found
 
 
 def documents(*names: str) -> dict[str, tuple[str, Callable[[str], str] | None]]:
     """Pages of Documentation."""
-    return {f"Documentation/{n}.rst": (f"Documentation/{n}.rst", documentation) for n in names}
+    return {
+        f"Documentation/{name}.rst": (f"Documentation/{name}.rst", partial(documentation, name))
+        for name in names
+    }
 
 
 def modules_of(root: str) -> list[str]:
@@ -284,7 +349,13 @@ def series() -> list[Patch]:
                 for path in sorted((PROJECT / "tests/kselftest").iterdir())
                 if path.suffix in (".c", ".h", "") and path.name != "library.c"
             }
-            | {f"{SELFTESTS}/.gitignore": ("packaging/kernel/selftests.gitignore", None)},
+            | {
+                f"{SELFTESTS}/Makefile": (
+                    "tests/kselftest/Makefile",
+                    partial(differently, "tests/kselftest/Makefile"),
+                ),
+                f"{SELFTESTS}/.gitignore": ("packaging/kernel/selftests.gitignore", None),
+            },
             change={
                 "tools/testing/selftests/Makefile": after(
                     "TARGETS [+]= sysctl", "TARGETS += sysgenid"
@@ -295,10 +366,13 @@ def series() -> list[Patch]:
         Patch(
             "06-samples",
             add={
-                f"{SAMPLES}/{path.name}": (f"samples/{path.name}", None)
+                f"{SAMPLES}/{path.name}": (f"samples/{path.name}", sample)
                 for path in sorted((PROJECT / "samples").glob("*.c"))
             }
             | {
+                f"{SAMPLES}/notifier.c": ("samples/module/notifier.c", sample),
+                f"{SAMPLES}/outdated.sh": ("samples/outdated", None),
+                f"{SAMPLES}/90-sysgenid.rules": ("samples/udev/90-sysgenid.rules", None),
                 f"{SAMPLES}/sysgenid.h": ("lib/sysgenid.h", library),
                 f"{SAMPLES}/Makefile": ("packaging/kernel/samples.Makefile", None),
                 f"{SAMPLES}/.gitignore": ("packaging/kernel/samples.gitignore", None),
@@ -310,7 +384,8 @@ def series() -> list[Patch]:
                 ),
                 "samples/Makefile": before(
                     r"subdir-\$\(CONFIG_SAMPLE_TIMER\)",
-                    "subdir-$(CONFIG_SAMPLE_SYSGENID)\t+= sysgenid",
+                    "subdir-$(CONFIG_SAMPLE_SYSGENID)\t+= sysgenid\n"
+                    "obj-$(CONFIG_SAMPLE_SYSGENID_NOTIFIER)\t+= sysgenid/",
                 ),
             },
             maintained=(f"{SAMPLES}/",),

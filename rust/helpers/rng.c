@@ -23,8 +23,9 @@ long sysgenid_helper_ioctl_as_kernel(struct file *file, unsigned int cmd, unsign
 }
 
 /*
- * The kernel exports this only where its own VMGENID driver is a module. The
- * module loader resolves a weak symbol that nobody exports to NULL.
+ * The kernel exports this only where its own VMGENID driver is a module, and has
+ * it only where there is such a driver. A weak symbol that nobody exports, or
+ * that nobody has, is NULL.
  */
 #pragma weak add_vmfork_randomness
 
