@@ -289,6 +289,9 @@ FIXTURE_VARIANT_ADD(filtered, close) {
 
 FIXTURE_SETUP(filtered)
 {
+	/* EFAULT, of the filter that is missing, says that there could be one. */
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) && errno == EINVAL)
+		SKIP(return, "the kernel has no seccomp filters");
 	ASSERT_EQ(0, sysgenid_open(&self->sg));
 	ASSERT_EQ(0, sysgenid_current(&self->sg, &self->known));
 }
