@@ -15,6 +15,7 @@ import overlay
 import pytest
 from conftest import Booted
 from firmware import RESERVED, Device, Memory
+from kselftest import PROGRAM_TIME
 
 import modules
 from vm import CommandFailed, Machine, Spec
@@ -237,7 +238,7 @@ def test_kernel_code_is_called_in_order(booted: Booted) -> None:
     with booted.guest(Spec(guid=ids.A), "order") as vm:
         modules.load(vm)
         vm.sh("insmod /modules/sysgenid_subscriber.ko")
-        vm.sh("/kselftest/concurrency", timeout=120)
+        vm.sh("/kselftest/concurrency", timeout=PROGRAM_TIME)
         told = seen(vm, "sysgenid_subscriber")
         assert told["wrong"] == "0"
         assert int(told["calls"]) > 100
