@@ -9,7 +9,7 @@ override CACHE := $(abspath $(CACHE))
 export SYSGENID_CACHE := $(CACHE)
 
 # A kernel of our own goes by its name wherever a stock kernel goes by its release.
-kernels := $(basename $(notdir $(filter-out %/base.config,$(wildcard qemu/kernels/*.config))))
+kernels := $(basename $(notdir $(filter-out %/base.config %/base-arm64.config,$(wildcard qemu/kernels/*.config))))
 ifneq ($(KERNEL),)
 $(if $(filter $(KERNEL),$(kernels)),,$(error there is no kernel $(KERNEL): KERNEL is one of $(kernels)))
 override RELEASE := $(KERNEL)

@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import virt
-from vm import ARM64, Machine
+from kernels import options
+from vm import ARM64, KERNEL, Machine
 
 # Keeps the kernel's own VMGENID driver away, so that ours can bind (the name
 # of its init function is misspelt in the kernel).
@@ -16,9 +17,15 @@ DRIVER = "/sys/bus/platform/drivers/sysgenid_vmgenid"
 NAME = virt.name() if ARM64 else "QEMUVGID:00"
 DEVICE = f"/sys/bus/platform/devices/{NAME}"
 
+# Whether the guests' kernel has both drivers built in, as some of our own have.
+BUILT_IN = options(KERNEL.parent / "build").get("SYSGENID") == "y"
+
 
 def load(vm: Machine, source: bool = True, parameters: str = "") -> None:
-    """Loads sysgenid.ko and, if wanted, its VMGENID source."""
+    """Loads sysgenid.ko and, if wanted, its VMGENID source. Built in, both have been there."""
+    if BUILT_IN:
+        vm.sh("test -c /dev/sysgenid")
+        return
     vm.sh(f"insmod /modules/sysgenid.ko {parameters}")
     if source:
         load_source(vm)

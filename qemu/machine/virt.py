@@ -60,6 +60,16 @@ def node(
     return f'vmgenid@{address:x} {{ compatible = "microsoft,vmgenid"; {memory} {line} {more} }};'
 
 
+# As Firecracker has it: a node without an address in its name, and an ID in RAM that the tree does
+# not mention.
+FIRECRACKER = f"""
+    vmgenid {{ compatible = "microsoft,vmgenid"; {reg(ID, 16)} {interrupt()} }};
+}};
+/ {{
+    memory@40000000 {{ {reg(0x40000000, RESERVED - 0x40000000)} }};
+"""
+
+
 def name(address: int = ID) -> str:
     """The platform device of a node."""
     return f"{address:x}.vmgenid"
@@ -97,7 +107,8 @@ def _tree(nodes: str, smp: int, memory: str) -> Path:
         source = _run("dtc", "-q", "-I", "dtb", "-O", "dts", str(plain)).rstrip()
         if not source.endswith("};"):
             raise RuntimeError("dtc: no tree")
-        source = f"{source.removesuffix('};')} {_reserved()} {nodes} }};"
+        reserved = "" if nodes == FIRECRACKER else _reserved()
+        source = f"{source.removesuffix('};')} {reserved} {nodes} }};"
         _run("dtc", "-q", "-I", "dts", "-O", "dtb", "-o", str(new), stdin=source)
         new.rename(path)
     return path

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import kernels
+import modules
 from vm import ARM64, HERE, KERNEL
 
 # What is of one architecture
@@ -38,6 +39,55 @@ X86 = {
 }
 OF_ARM64 = {"test_devicetree.py": "describes devices by a device tree"}
 
+# What wants a kernel with modules, and drivers that are not built in
+LOADS = "loads and unloads the drivers, which are built in"
+PROBES = "loads a module of the tests into a kernel without modules"
+ALONE = "compares with a kernel in which the drivers are not loaded"
+FIRST_ID = "gives the machine its ID when the drivers have seen another one already"
+MODULES = {
+    "test_attach.py": PROBES,
+    "test_bench.py": ALONE,
+    "test_clones.py::test_a_clone_made_while_the_source_was_unloaded_is_noticed": LOADS,
+    "test_clones.py::test_a_source_that_was_away_without_a_clone_changes_nothing": LOADS,
+    "test_command.py": LOADS,
+    "test_configurations.py": "prepares other kernels from the configuration of a stock kernel",
+    "test_crate.py": LOADS,
+    "test_demo.py::test_a_missing_source_fails_the_demo": LOADS,
+    "test_devicetree.py::test_the_source_listens_as_long_as_it_is_there": LOADS,
+    "test_devicetree.py::test_the_device_loads_the_module": LOADS,
+    "test_devicetree.py::test_the_line_goes_to_the_first_processor": LOADS,
+    "test_devicetree.py::test_nobody_subscribes_to_forks": PROBES,
+    "test_devicetree.py::test_the_source_leaves_in_the_middle_of_interrupts": LOADS,
+    "test_events.py::test_udev_runs_a_program_in_each_generation": "has udev in a small kernel",
+    "test_events.py::test_the_device_says_whose_id_it_follows": LOADS,
+    "test_events.py::test_who_looks_first_sees_what_nobody_was_told": FIRST_ID,
+    "test_events.py::test_kernel_code_is_called_once_in_each_generation": PROBES,
+    "test_events.py::test_kernel_code_is_called_in_order": PROBES,
+    "test_events.py::test_the_kernels_own_subscribers_are_told_where_it_can_be_done": PROBES,
+    "test_events.py::test_the_kernels_own_subscribers_may_use_the_device": PROBES,
+    "test_events.py::test_the_kernels_own_subscribers_are_not_told_by_an_observer": PROBES,
+    "test_events.py::test_notifications_without_another_id_do_nothing": PROBES,
+    "test_firmware.py": LOADS,
+    "test_first_call.py": FIRST_ID,
+    "test_ged.py::test_the_line_is_as_firmware_says": PROBES,
+    "test_interrupt.py": LOADS,
+    "test_intree.py": "builds modules for a stock kernel",
+    "test_modules.py": LOADS,
+    "test_page.py": PROBES,
+    "test_peer.py": PROBES,
+    "test_race.py": ALONE,
+    "test_randomness.py": ALONE,
+    "test_samples.py::test_a_library_holds_up_nobody": "gives the module a parameter",
+    "test_samples.py::test_the_module_hears_of_the_clone": PROBES,
+    "test_sleep.py::test_a_clone_of_a_hibernated_guest": "loads the driver of a disk",
+    "test_sleep.py::test_a_suspend_ends_wait_watchers": PROBES,
+    "test_soak.py": LOADS,
+    "test_source.py": PROBES,
+}
+OF_BUILT_IN = {
+    "test_builtin.py": "is about drivers that are built in: KERNEL=builtin, KERNEL=builtin-arm64"
+}
+
 # What says the same whatever kernel runs
 ONCE = "does not depend on the kernel; runs with a stock one"
 FIGURES = "has the figures of a stock kernel"
@@ -67,6 +117,7 @@ NO_DRIVER = "observes beside a driver that this kernel has not got"
 
 def _table() -> dict[str, str]:
     table = dict(X86 if ARM64 else OF_ARM64)
+    table |= MODULES if modules.BUILT_IN else OF_BUILT_IN
     if HERE.is_own:
         table |= OF_STOCK
     if HERE.slowness > 1:

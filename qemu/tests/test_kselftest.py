@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import ids
 import kselftest
 import pytest
+from _pytest.mark import ParameterSet
 from conftest import Booted
 from kselftest import Report, Run
 
@@ -35,14 +36,25 @@ def names(setting: str, program: str) -> list[str]:
     return [n for n in listed if setting == "alone" or not n.startswith("no_source.")]
 
 
+def cannot_run(program: str) -> bool:
+    """Whether a program reloads what the guests' kernel has built in."""
+    return modules.BUILT_IN and kselftest.reloads(program)
+
+
+def marked(case: tuple[str, ...]) -> ParameterSet:
+    """An item, skipped if its program cannot run."""
+    skip = pytest.mark.skip(reason="reloads the module, which is built in")
+    return pytest.param(*case, marks=[skip] if cannot_run(case[1]) else [])
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One item for each program, and one for each of its tests."""
     runs = [(setting, program) for setting in SETTINGS for program in programs(setting)]
     if "name" in metafunc.fixturenames:
         cases = [(s, p, name) for s, p in runs for name in names(s, p)]
-        metafunc.parametrize(("setting", "program", "name"), cases)
+        metafunc.parametrize(("setting", "program", "name"), map(marked, cases))
     elif "program" in metafunc.fixturenames:
-        metafunc.parametrize(("setting", "program"), runs)
+        metafunc.parametrize(("setting", "program"), map(marked, runs))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +67,7 @@ def report(booted: Booted) -> Iterator[GetReport]:
         modules.load(alone, source=False)
         modules.load(source)
         runs = {
-            setting: Run(vm, programs(setting))
+            setting: Run(vm, [p for p in programs(setting) if not cannot_run(p)])
             for setting, vm in zip(SETTINGS, (alone, source), strict=True)
         }
         yield lambda setting, program: runs[setting].report(program)
