@@ -55,7 +55,7 @@ if ARM64:
     del CONFIGURATIONS["no-vmgenid-no-pm"]
 
 
-def run(*command: str | Path, folder: Path = ROOT) -> None:
+def run(*command: str | Path, folder: Path = ROOT) -> str:
     """Runs a command, whose output is shown if it fails."""
     done = subprocess.run(
         command,
@@ -67,6 +67,7 @@ def run(*command: str | Path, folder: Path = ROOT) -> None:
     )
     if done.returncode != 0:
         pytest.fail(f"{' '.join(map(str, command))}:\n{done.stdout[-5000:]}", pytrace=False)
+    return done.stdout
 
 
 def copy(folder: Path) -> None:
