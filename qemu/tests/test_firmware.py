@@ -65,13 +65,14 @@ HOLES = {
 
 AFTER_BAD = Device("TEST0009", RESERVED + 40)
 
+CANNOT = "ADDR cannot be evaluated (ACPI status {:#x})"
 NOT_TWO = "ADDR is not a package of two integers"
 TOO_LARGE = "ADDR has a half of more than 32 bits"
 LOST = "cannot follow the hardware ID at"
 
 # What is wrong with ADDR; the object, or where the ID is; what is to be said.
 BAD = {
-    "missing": ("", "ADDR cannot be evaluated (ACPI status 0x5)"),
+    "missing": ("", CANNOT.format(0x5)),
     "buffer": (f"Buffer () {{ {', '.join(['8'] * 16)} }}", NOT_TWO),
     "string": (f'"{SPARE:#x}"', NOT_TWO),
     "integer": (f"{SPARE:#x}", NOT_TWO),
@@ -308,6 +309,83 @@ def test_the_counter_works_without_a_good_device(bad: Guest) -> None:
 def test_nothing_is_left_of_bad_devices(bad: Guest) -> None:
     bad.vm.sh("rmmod sysgenid_vmgenid && rmmod sysgenid && test ! -e /dev/sysgenid")
     modules.load(bad.vm)
+
+
+# What firmware does is up to it each time. The host chooses, by a byte in the guest's memory.
+CHOICE = SPARE + 0x800
+GOOD_AGAIN = 0
+
+# What the method ADDR does, and what is to be said.
+AT_RUN_TIME = {
+    "divides by zero": ("Local0 = One / (MODE - MODE) Return (Local0)", CANNOT.format(0x300C)),
+    "uses nothing": ("Return (Local0)", NOT_TWO),
+    "calls itself for ever": ("Return (ADDR ())", CANNOT.format(0x3013)),
+    "reads beyond a package": (
+        "Local0 = Package () { 1, 2 } Local1 = 2 + MODE"
+        " Return (DerefOf (Index (Local0, Local1)))",
+        CANNOT.format(0x300B),
+    ),
+    "returns nothing": ("Noop", NOT_TWO),
+    "returns a string": ('Return ("ADDR")', NOT_TWO),
+    "returns a buffer": ("Return (Buffer (4096) {})", NOT_TWO),
+    "returns two packages": ("Return (Package () { Package () {}, Package () {} })", NOT_TWO),
+    "returns a reference": ("Return (RefOf (MODE))", CANNOT.format(0x8)),
+    "returns an odd address": (f"Return ({package(SPARE + 1)})", BAD["misaligned by 1"][1]),
+}
+
+
+def moody() -> Device:
+    """A device whose ADDR is a method that does each of these, and is good otherwise."""
+    cases = "".join(
+        f"If (MODE == {number}) {{ {statements} }} Else {{ "
+        for number, (statements, _) in enumerate(AT_RUN_TIME.values(), 1)
+    )
+    good = f"Return ({package(RESERVED + 40)})"
+    return Device(
+        "MOOD0001",
+        RESERVED + 40,
+        addr="",
+        more=f"OperationRegion (HOST, SystemMemory, {CHOICE:#x}, 1)"
+        " Field (HOST, ByteAcc, NoLock, Preserve) { MODE, 8 }"
+        f" Method (ADDR) {{ {cases} {good} {'}' * len(AT_RUN_TIME)} }}",
+    )
+
+
+@pytest.fixture(scope="module")
+def changing(folders: Callable[[str], Path]) -> Iterator[tuple[Guest, Device]]:
+    """A guest with such a device."""
+    device = moody()
+    with booted([device], folders("changing")) as guest:
+        modules.load_source(guest.vm)
+        yield guest, device
+
+
+@pytest.mark.parametrize("what", AT_RUN_TIME)
+def test_a_device_whose_method_fails_later_comes_back(
+    changing: tuple[Guest, Device], what: str
+) -> None:
+    guest, device = changing
+    guest.start_over()
+    guest.memory.write(guest.vm, CHOICE, bytes([GOOD_AGAIN]))
+    guest.bind(device)
+    guest.unbind_all()
+
+    generation = guest.generation()
+    number = list(AT_RUN_TIME).index(what) + 1
+    guest.memory.write(guest.vm, CHOICE, bytes([number]))
+    for _ in range(2):
+        guest.forget()
+        with pytest.raises(CommandFailed, match="No such device"):
+            guest.bind(device)
+        assert guest.look(device) == refused(device, AT_RUN_TIME[what][1])
+    assert guest.generation() == generation
+
+    guest.memory.write(guest.vm, CHOICE, bytes([GOOD_AGAIN]))
+    guest.forget()
+    guest.bind(device)
+    assert guest.look(device) == State([attached(device)], OURS, BOTH)
+    guest.memory.set_id(guest.vm, device.address, str(uuid.uuid4()))
+    assert guest.generation() == generation + 1
 
 
 def test_beside_the_kernels_driver(tmp_path: Path) -> None:
