@@ -34,12 +34,20 @@ use kernel::{
         Arc,
         Mutex, //
     },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
     workqueue::{
         Queue as WorkQueue,
         Work,
         WorkItem, //
     }, //
 };
+
+/// How often, and how long at a time, whoever announces waits for the memory that uevents take.
+const TRIES: usize = 10;
+const PAUSE: Delta = Delta::from_millis(100);
 
 /// How many announcements may be pending.
 const PENDING: usize = 64;
@@ -145,6 +153,8 @@ impl Queue {
         let Some(dev) = &*device else {
             return;
         };
+        // Not for each announcement: somebody may wait for the end of this.
+        let mut tries = TRIES;
 
         loop {
             let next = self.with_pending(Pending::pop);
@@ -154,9 +164,7 @@ impl Queue {
 
             notifiers::call(generation);
 
-            let sent = CString::try_from_fmt(fmt!("SYSGENID={generation}"))
-                .and_then(|variable| uevent::send_change(dev, &variable));
-            if let Err(err) = sent {
+            if let Err(err) = Self::send(dev, generation, &mut tries) {
                 pr_warn!("no uevent for generation {generation}: {err:?}\n");
             }
 
@@ -164,6 +172,21 @@ impl Queue {
             if let Some(report) = report {
                 report.source.report(report.hwid, report.reseeded);
             }
+        }
+    }
+
+    /// Sends the uevent of a generation. Without memory this waits for some, as often as `tries`
+    /// says. May sleep.
+    fn send(dev: &Device, generation: u32, tries: &mut usize) -> Result {
+        loop {
+            let sent = CString::try_from_fmt(fmt!("SYSGENID={generation}"))
+                .and_then(|variable| uevent::send_change(dev, &variable));
+
+            if sent.is_ok() || *tries == 0 {
+                return sent;
+            }
+            *tries -= 1;
+            fsleep(PAUSE);
         }
     }
 }
