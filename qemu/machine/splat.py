@@ -27,6 +27,7 @@ _COMPLAINTS = (
     r"rcu: INFO: .*(stall|kthread starved)",
     r"soft lockup|hard LOCKUP",
     r"KASAN|KCSAN|KFENCE|KMSAN|UBSAN",
+    r"CFI failure at ",
     r"refcount_t: ",
     r"list_(add|del) corruption",
     r"scheduling while atomic|sleeping function called",

@@ -21,6 +21,7 @@ COMPLAINTS = [
     "[    1.0] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
     "[    1.0] INFO: task rmmod:77 blocked for more than 120 seconds.",
     "[    1.0] UBSAN: array-index-out-of-bounds in a.c:1:2",
+    "[    1.0] CFI failure at seq_show+0x1/0x2 (target: a+0x0/0x1 [a]; expected type: 0x1)",
     "[    1.0] refcount_t: underflow; use-after-free.",
     "[    1.0] sysfs: cannot create duplicate filename '/class/misc/sysgenid'",
     "[    1.0] rust_kernel: panicked at src/watcher.rs:1:2:",
