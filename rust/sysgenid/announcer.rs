@@ -182,7 +182,7 @@ impl Queue {
             let sent = CString::try_from_fmt(fmt!("SYSGENID={generation}"))
                 .and_then(|variable| uevent::send_change(dev, &variable));
 
-            if sent.is_ok() || *tries == 0 {
+            if *tries == 0 || !sent.as_ref().is_err_and(|err| *err == ENOMEM) {
                 return sent;
             }
             *tries -= 1;
