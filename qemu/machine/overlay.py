@@ -38,9 +38,7 @@ def add_module(folder: Path, name: str) -> None:
     modules = folder / "modules"
     modules.mkdir(parents=True, exist_ok=True)
     data = packed.read_bytes()
-    (modules / f"{name}.ko").write_bytes(
-        lzma.decompress(data) if packed.suffix == ".xz" else data
-    )
+    (modules / f"{name}.ko").write_bytes(lzma.decompress(data) if packed.suffix == ".xz" else data)
 
 
 def add_program(folder: Path, program: str) -> None:
