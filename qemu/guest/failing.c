@@ -539,7 +539,6 @@ static int source_id = -1, source_notify = -1;
 /* The hardware ID is another one, and nobody has noticed. */
 static void before_notice(void)
 {
-	static unsigned int count;
 	char id[34];
 
 	trigger();
@@ -547,7 +546,8 @@ static void before_notice(void)
 		source_id = open(SOURCE "id", O_WRONLY | O_CLOEXEC);
 		source_notify = open(SOURCE "notify", O_WRONLY | O_CLOEXEC);
 	}
-	snprintf(id, sizeof(id), "%032x", ++count);
+	/* No ID comes back, whoever runs this once more. */
+	snprintf(id, sizeof(id), "%032x", generation);
 	if (source_id < 0 || pwrite(source_id, id, 32, 0) != 32)
 		err(EXIT_FAILURE, SOURCE "id");
 }
