@@ -182,7 +182,12 @@ impl Queue {
             let sent = CString::try_from_fmt(fmt!("SYSGENID={generation}"))
                 .and_then(|variable| uevent::send_change(dev, &variable));
 
-            if *tries == 0 || !sent.as_ref().is_err_and(|err| *err == ENOMEM) {
+            // ENOENT says that there was none for the path of the device.
+            let is_short_of_memory = match &sent {
+                Ok(()) => false,
+                Err(err) => *err == ENOMEM || *err == ENOENT,
+            };
+            if *tries == 0 || !is_short_of_memory {
                 return sent;
             }
             *tries -= 1;
