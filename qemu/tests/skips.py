@@ -46,12 +46,8 @@ ALONE = "compares with a kernel in which the drivers are not loaded"
 FIRST_ID = "gives the machine its ID when the drivers have seen another one already"
 MODULES = {
     "test_attach.py": PROBES,
-    "test_bench.py": ALONE,
     "test_clones.py::test_a_clone_made_while_the_source_was_unloaded_is_noticed": LOADS,
     "test_clones.py::test_a_source_that_was_away_without_a_clone_changes_nothing": LOADS,
-    "test_command.py": LOADS,
-    "test_configurations.py": "prepares other kernels from the configuration of a stock kernel",
-    "test_crate.py": LOADS,
     "test_demo.py::test_a_missing_source_fails_the_demo": LOADS,
     "test_devicetree.py::test_the_source_listens_as_long_as_it_is_there": LOADS,
     "test_devicetree.py::test_the_device_loads_the_module": LOADS,
@@ -74,7 +70,6 @@ MODULES = {
     "test_intree.py": "builds modules for a stock kernel",
     "test_modules.py": LOADS,
     "test_page.py": PROBES,
-    "test_peer.py": PROBES,
     "test_race.py": ALONE,
     "test_randomness.py": ALONE,
     "test_samples.py::test_a_library_holds_up_nobody": "gives the module a parameter",

@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
+from test_configurations import run
 
 from vm import ARM64, KERNEL
 
@@ -20,24 +18,9 @@ IMAGE = BUILD / ("arch/arm64/boot/Image" if ARM64 else "arch/x86/boot/bzImage")
 DRIVERS = KERNEL.parent / "drivers"
 
 
-def run(*command: str | Path) -> str:
-    """Runs a command in the tree; gives what it has said."""
-    done = subprocess.run(
-        command,
-        cwd=BUILD,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if done.returncode != 0:
-        pytest.fail(f"{' '.join(map(str, command))}:\n{done.stdout[-5000:]}", pytrace=False)
-    return done.stdout
-
-
 def make(*arguments: str) -> str:
     """Runs make, which says nothing if all is well."""
-    return run("make", "-s", f"-j{os.cpu_count()}", *arguments)
+    return run("make", "-s", f"-j{os.cpu_count()}", *arguments, folder=BUILD)
 
 
 @contextlib.contextmanager
