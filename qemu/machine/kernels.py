@@ -46,6 +46,7 @@ def describe(release: str) -> Kernel:
 
 
 def options(build: Path) -> dict[str, str]:
-    """The configuration of the kernel whose tree this is, without "CONFIG_"."""
-    text = (build / ".config").read_text()
+    """The configuration of the kernel whose tree this is, without "CONFIG_", if there is one."""
+    file = build / ".config"
+    text = file.read_text() if file.exists() else ""
     return dict(re.findall(r"^CONFIG_(\w+)=(.*)$", text, re.MULTILINE))

@@ -6,8 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import virt
-from kernels import options
-from vm import ARM64, KERNEL, Machine
+from vm import ARM64, OPTIONS, Machine
 
 # Keeps the kernel's own VMGENID driver away, so that ours can bind (the name
 # of its init function is misspelt in the kernel).
@@ -18,7 +17,7 @@ NAME = virt.name() if ARM64 else "QEMUVGID:00"
 DEVICE = f"/sys/bus/platform/devices/{NAME}"
 
 # Whether the guests' kernel has both drivers built in, as some of our own have.
-BUILT_IN = options(KERNEL.parent / "build").get("SYSGENID") == "y"
+BUILT_IN = OPTIONS.get("SYSGENID") == "y"
 
 
 def load(vm: Machine, source: bool = True, parameters: str = "") -> None:

@@ -24,9 +24,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import kernels
 import modules
-from vm import HERE, KERNEL, Machine, Snapshot, Spec
+from vm import HERE, OPTIONS, Machine, Snapshot, Spec
 
 # What the source does meanwhile, in which mode.
 SETTINGS = {
@@ -38,7 +37,7 @@ SETTINGS = {
 
 # Where the kernel has the means, one of so many allocations fails.
 FAILING = {"probability": 3, "interval": 1, "times": -1, "task-filter": "Y", "verbose": 0}
-CAN_FAIL = "FAILSLAB" in kernels.options(KERNEL.parent / "build")
+CAN_FAIL = "FAILSLAB" in OPTIONS
 
 # How long a clone goes on, in seconds, and how often all are quiet.
 LEAST_TIME, MOST_TIME = 0.05, 2.0

@@ -39,6 +39,7 @@ RELEASE = os.environ.get("RELEASE") or (CACHE / "kernel" / CURRENT).resolve().na
 ARM64 = "-arm64" in RELEASE
 HERE = kernels.describe(RELEASE)
 KERNEL = CACHE / "kernel" / RELEASE / "vmlinuz"
+OPTIONS = kernels.options(KERNEL.parent / "build")
 INITRAMFS = CACHE / "guest" / RELEASE / "initramfs.cpio.gz"
 LOGS = CACHE / "log/guests"
 
@@ -51,6 +52,7 @@ KVM_BOOT_TIME = 20.0
 QMP_TIME = 30.0
 CHANNEL_TIME = 30.0
 MIGRATION_TIME = 60.0 * HERE.slowness
+LEAK_TIME = 120.0
 
 # Turns of the event loop in which a command is sent for certain; one would do.
 SENDING = 5
@@ -60,6 +62,11 @@ MOST_TAIL_LINES = 200
 # A guest that panics or oopses must end at once: panic=-1 reboots, which QEMU
 # is told to take as the end. Every message goes to the console, for splat.py.
 COMMAND_LINE = "panic=-1 oops=panic loglevel=8 printk.devkmsg=on"
+
+# Where the kernel lists the memory that nothing refers to, and whether it says all of it
+DEBUG = "/sys/kernel/debug"
+KMEMLEAK = f"{DEBUG}/kmemleak"
+KMEMLEAK_VERBOSE = "/sys/module/kmemleak/parameters/verbose"
 
 # What the kernel says when it has done booting.
 FIRST_PROCESS = " as init process"
@@ -395,6 +402,20 @@ class Machine:
             time.sleep(0.01)
         self.check_log()
 
+    def look_for_leaks(self) -> None:
+        """Fails if there is memory that nothing refers to, as far as the kernel can find it.
+
+        It tells of what two scans found unchanged, and the second one five seconds old.
+        """
+        if "DEBUG_KMEMLEAK" not in OPTIONS:
+            return
+        self.sh(
+            f"mount -t debugfs debugfs {DEBUG} 2>/dev/null; echo 1 >{KMEMLEAK_VERBOSE};"
+            f" echo scan >{KMEMLEAK} && sleep 6 && echo scan >{KMEMLEAK}",
+            timeout=LEAK_TIME,
+        )
+        self.finish_log()
+
     def tail(self) -> str:
         """The end of the log, from the first complaint on, to be shown with an error."""
         lines = self.log.read_text(errors="replace").splitlines()
@@ -406,9 +427,10 @@ class Machine:
     # The end
 
     def close(self) -> None:
-        """Ends a healthy guest; a last complaint of its kernel is an error."""
+        """Ends a healthy guest; a leak, or a last complaint of its kernel, is an error."""
         if self.status() == "running":
             with self._killed_on_error():
+                self.look_for_leaks()
                 self.finish_log()
         self.quit()
 

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import kernels
 import modules
-from vm import ARM64, HERE, KERNEL
+from vm import ARM64, HERE, OPTIONS
 
 # What is of one architecture
 ACPI = "describes devices by ACPI"
@@ -121,7 +120,7 @@ def _table() -> dict[str, str]:
 
 
 _TABLE = _table()
-_HAS_DRIVER = "VMGENID" in kernels.options(KERNEL.parent / "build")
+_HAS_DRIVER = "VMGENID" in OPTIONS
 
 
 def reason(test: str) -> str | None:
