@@ -78,10 +78,10 @@ def upgraded(systems: Systems) -> Iterator[Upgraded]:
     system.remove()
 
 
-def status(system: debian.System) -> list[str]:
-    """What dkms has installed."""
+def status(system: debian.System, number: str = r"[\d.]+") -> list[str]:
+    """For which kernels dkms has the modules, of any version or of this one."""
     return re.findall(
-        r"^sysgenid/[\d.]+, (\S+), x86_64: installed$", system.sh("dkms status"), re.M
+        rf"^sysgenid/{number}, (\S+), x86_64: installed$", system.sh("dkms status"), re.M
     )
 
 
@@ -103,6 +103,22 @@ def test_both_kernels_have_the_modules(upgraded: Upgraded) -> None:
 def test_nothing_of_the_tree_stays(upgraded: Upgraded) -> None:
     used = upgraded.system.sh("du -sm /var/lib/dkms | cut -f 1")
     assert int(used) < 5
+
+
+def test_an_upgrade_replaces_them(upgraded: Upgraded) -> None:
+    system = upgraded.system
+    old = version(system)
+    system.sh(
+        "cd /root/packages && dpkg-deb -R sysgenid-dkms_*.deb new &&"
+        f" mv new/usr/src/sysgenid-{old} new/usr/src/sysgenid-99 &&"
+        f" sed -i 's/{re.escape(old)}/99/g' new/DEBIAN/* new/usr/src/sysgenid-99/dkms.conf &&"
+        " dpkg-deb -b new sysgenid-dkms_99.deb && rm -r new"
+    )
+    system.sh(f"{debian.INSTALL} /root/packages/sysgenid-dkms_99.deb")
+    assert version(system) == "99"
+    assert status(system) == status(system, "99") == sorted([upgraded.older, RELEASE])
+    for folder in ("/usr/src", "/var/lib/dkms/sysgenid"):
+        assert old not in system.sh(f"ls {folder}")
 
 
 def test_the_new_kernel_loads_them(upgraded: Upgraded) -> None:
