@@ -253,17 +253,22 @@ class Machine:
         return output
 
     def wait_for(self, command: str, pattern: str, timeout: float = 30.0) -> re.Match[str]:
-        """Repeats a command until its output matches; the guest lives on if it never does."""
+        """Repeats a command until its output matches; the guest lives on if it never does.
+
+        It has most of its time for what is waited for.
+        """
         deadline = time.monotonic() + timeout * HERE.slowness
         while True:
+            start = time.monotonic()
             output = self.sh(command, check=False)
+            took = time.monotonic() - start
             if match := re.search(pattern, output, re.MULTILINE):
                 return match
             if time.monotonic() > deadline:
                 raise TimeoutError(
                     f"{self.name}: no {pattern!r} from `{command}` within {timeout:g} s:\n{output}"
                 )
-            time.sleep(0.05)
+            time.sleep(max(0.05, 4 * took))
 
     def _answer(self, sequence: str, deadline: float, command: str) -> tuple[str, int]:
         output = bytearray()

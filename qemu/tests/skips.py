@@ -104,6 +104,11 @@ OF_FAST = {
     "test_race.py": TIME,
 }
 
+# Of kernels without something that others have
+WITHOUT = {
+    "PM": {"test_sleep.py": "suspends, which this kernel cannot"},
+}
+
 # In brackets, as a parameter
 OBSERVERS = ("observer", "observing")
 NO_DRIVER = "observes beside a driver that this kernel has not got"
@@ -116,6 +121,9 @@ def _table() -> dict[str, str]:
         table |= OF_STOCK
     if HERE.slowness > 1:
         table |= OF_FAST
+    for option, skipped in WITHOUT.items():
+        if option not in OPTIONS:
+            table |= skipped
     return table
 
 

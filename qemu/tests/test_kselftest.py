@@ -17,7 +17,7 @@ from conftest import Booted
 from kselftest import Report, Run
 
 import modules
-from vm import Spec
+from vm import OPTIONS, Spec
 
 SETTINGS = ("alone", "source")
 GetReport = Callable[[str, str], Report]
@@ -36,15 +36,19 @@ def names(setting: str, program: str) -> list[str]:
     return [n for n in listed if setting == "alone" or not n.startswith("no_source.")]
 
 
-def cannot_run(program: str) -> bool:
-    """Whether a program reloads what the guests' kernel has built in."""
-    return modules.BUILT_IN and kselftest.reloads(program)
+def hindrance(program: str) -> str | None:
+    """Why the guests' kernel cannot run a program, if so."""
+    if modules.BUILT_IN and kselftest.reloads(program):
+        return "reloads the module, which is built in"
+    if "COMPAT" not in OPTIONS and program.endswith("_32"):
+        return "is a program of 32 bits, which this kernel does not run"
+    return None
 
 
 def marked(case: tuple[str, ...]) -> ParameterSet:
     """An item, skipped if its program cannot run."""
-    skip = pytest.mark.skip(reason="reloads the module, which is built in")
-    return pytest.param(*case, marks=[skip] if cannot_run(case[1]) else [])
+    reason = hindrance(case[1])
+    return pytest.param(*case, marks=[pytest.mark.skip(reason=reason)] if reason else [])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -67,7 +71,7 @@ def report(booted: Booted) -> Iterator[GetReport]:
         modules.load(alone, source=False)
         modules.load(source)
         runs = {
-            setting: Run(vm, [p for p in programs(setting) if not cannot_run(p)])
+            setting: Run(vm, [p for p in programs(setting) if not hindrance(p)])
             for setting, vm in zip(SETTINGS, (alone, source), strict=True)
         }
         yield lambda setting, program: runs[setting].report(program)
