@@ -35,7 +35,8 @@ def doomed(fresh: Callable[[Spec], Machine]) -> Iterator[Machine]:
 
 
 def test_the_guest_runs_the_kernel_that_was_asked_for(guest: Machine) -> None:
-    assert guest.sh("uname -r").strip() == vm.RELEASE
+    release = guest.sh("uname -r").strip()
+    assert release.endswith(f"-{vm.RELEASE}") if vm.HERE.is_own else release == vm.RELEASE
     show = [sys.executable, "-c", "import vm; print(vm.RELEASE)"]
     path = os.pathsep.join(sys.path)
     environment = {**os.environ, "RELEASE": "1.2.3", "PYTHONPATH": path}
