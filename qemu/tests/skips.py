@@ -33,6 +33,7 @@ X86 = {
     "test_samples.py::test_a_library_in_cpp": "compiles for the build root",
     "test_shell.py": "gives clones IDs by QEMU's device for PCs",
     "test_sleep.py": "suspends by ACPI",
+    "test_stress.py": "runs programs of the build root in the guest",
     "test_vm.py::test_an_accelerator_that_boots_is_taken": KVM,
     "test_vm.py::test_an_accelerator_whose_guest_hangs_is_not": KVM,
 }
