@@ -100,10 +100,10 @@ class Run:
         vm.sh(f"(for name in {' '.join(names)}; do {command}; done) &")
 
     def report(self, program: str) -> Report:
-        """Waits for a program's end. With a lost guest all later programs are lost at once."""
-        if self._lost:
-            raise GuestError(self._lost)
+        """Waits for a program's end. With a lost guest all later ones are lost at once."""
         if program not in self._reports:
+            if self._lost:
+                raise GuestError(self._lost)
             try:
                 status = int(
                     self._vm.wait_for(f"cat /tmp/{program}.status", r"^\d+$", PROGRAM_TIME)[0]

@@ -43,6 +43,21 @@ def test_the_guest_runs_the_kernel_that_was_asked_for(guest: Machine) -> None:
     assert subprocess.check_output(show, env=environment, text=True) == "1.2.3\n"
 
 
+def test_a_line_that_lost_its_beginning_is_sent_again(
+    guest: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = []
+    send = guest._send
+
+    def lose(data: bytes) -> None:
+        sent.append(data)
+        send(data if len(sent) > 1 else data[-6:])
+
+    monkeypatch.setattr(guest, "_send", lose)
+    assert guest.sh("echo ran >>/tmp/ran; cat /tmp/ran") == "ran\n"
+    assert len(sent) == 2 and sent[0] == sent[1]
+
+
 def test_a_command_returns_its_output(guest: Machine) -> None:
     assert guest.sh("echo one; echo two >&2") == "one\ntwo\n"
 
