@@ -270,11 +270,7 @@ class Machine:
             time.sleep(max(0.05, 4 * took))
 
     def _answer(self, sent: str, deadline: float, command: str) -> tuple[str, int]:
-        """What comes back for a line that was sent.
-
-        Very seldom the guest's serial port loses the beginning of a line. What is
-        left of it is a number without a command, so that nothing was run: it is sent again.
-        """
+        """What comes back for a line that was sent, again if the guest has lost its beginning."""
         sequence = sent.split()[0]
         output = bytearray()
         while True:
@@ -283,7 +279,7 @@ class Machine:
                 output += base64.b64decode(line[1:])
             elif line.startswith(f"done {sequence} "):
                 return output.decode(errors="replace"), int(line.split()[2])
-            elif re.fullmatch(r"done \S+ 0", line) and sent.endswith(line.split()[1]):
+            elif line == "again":
                 self._send(f"{sent}\n".encode())
             else:
                 raise self._failure(f"unexpected answer {line!r} on the command channel")
