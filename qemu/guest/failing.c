@@ -554,7 +554,14 @@ static void before_notice(void)
 
 static int call_notice(void)
 {
-	return ioctl(watcher, SYSGENID_GET_OUTDATED_WATCHERS) < 0 ? -1 : 0;
+	return ioctl(watcher, SYSGENID_GET_OUTDATED_WATCHERS);
+}
+
+static void done_notice(void)
+{
+	if (answer != 1)
+		errx(EXIT_FAILURE, "the call that was to notice the change has not");
+	done_change();
 }
 
 static int call_notify(void)
@@ -626,7 +633,7 @@ static const struct call {
 	{ "fdinfo", before_fdinfo, show, nothing, done_show },
 	{ "trigger", trigger, call_trigger, never_fails, done_change },
 	{ "trigger-full", before_trigger_full, call_trigger, never_fails, done_trigger_full },
-	{ "notice", before_notice, call_notice, never_fails, done_change },
+	{ "notice", before_notice, call_notice, never_fails, done_notice },
 	{ "notify", before_notice, call_notify, nothing, done_change },
 };
 
