@@ -395,8 +395,10 @@ class Machine:
         with self.log.open("rb") as log:
             log.seek(self._scanned)
             new, newline, _ = log.read().rpartition(b"\n")
-        self._scanned += len(new) + len(newline)
-        if found := splat.find(new.decode(errors="replace")):
+        # A byte is a character, so that both are counted alike.
+        text = splat.finished((new + newline).decode("latin-1"))
+        self._scanned += len(text)
+        if found := splat.find(text):
             raise self._failure("the guest's kernel complains: " + found[0])
 
     def finish_log(self, timeout: float = 20.0) -> None:
@@ -426,8 +428,8 @@ class Machine:
 
     def tail(self) -> str:
         """The end of the log, from the first complaint on, to be shown with an error."""
-        lines = self.log.read_text(errors="replace").splitlines()
-        start = next((n for n, line in enumerate(lines) if splat.find(line)), len(lines))
+        lines = splat.relevant(self.log.read_text(errors="replace")).splitlines()
+        start = next((n for n, line in enumerate(lines) if splat.is_complaint(line)), len(lines))
         start = max(min(start, len(lines) - TAIL_LINES), 0)
         shown = lines[start:][:MOST_TAIL_LINES]
         return "\n".join([f"--- the end of {self.log}:", *shown])

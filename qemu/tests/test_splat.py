@@ -48,3 +48,38 @@ def test_a_complaint_is_found(line: str) -> None:
 @pytest.mark.parametrize("line", HARMLESS)
 def test_a_harmless_line_is_not(line: str) -> None:
     assert splat.find(line) == []
+
+
+LINE = "[    1.0] " + "=" * 66
+HEAD = "[    1.0] BUG: KCSAN: data-race in {0} / {0}"
+
+
+def race(*functions: str) -> str:
+    """What the kernel says of a race of a function with itself, which others have called."""
+    stack = [f"[    1.0]  {function}+0x1/0x2" for function in functions]
+    who = "[    1.0] {} to 0x1 of 8 bytes by task {} on cpu {}:".format
+    lines = [
+        *(LINE, HEAD.format(functions[0]), "[    1.0] "),
+        *(who("write", 1, 0), *stack, "[    1.0] ", who("read", 2, 1), *stack, "[    1.0] "),
+        *("[    1.0] Reported by Kernel Concurrency Sanitizer on:", LINE),
+    ]
+    return "\n".join([*lines, ""])
+
+
+def test_a_race_is_found() -> None:
+    ours = race("__wake_up_common", "__wake_up", "wake [sysgenid]", "do_syscall_64")
+    assert splat.find(f"before\n{ours}after\n") == [HEAD.format("__wake_up_common")]
+
+
+def test_a_race_of_the_kernels_own_is_not() -> None:
+    log = race("timerqueue_add", "do_syscall_64")
+    log += race("a", "b", "c", "d", "wake [sysgenid]")
+    oops = "[    1.0] Oops: Oops: 0002 [#1] SMP NOPTI"
+    assert splat.find(f"{log}{oops}\n{log}") == [oops]
+
+
+def test_a_race_that_is_not_all_there_is_looked_at_later() -> None:
+    ours = race("wake [sysgenid]")
+    assert splat.finished(f"before\n{ours}after\n") == f"before\n{ours}after\n"
+    begun = ours.rpartition("=" * 66)[0]
+    assert splat.finished(f"{ours}before\n{begun}") == f"{ours}before\n{LINE}\n"
