@@ -54,7 +54,6 @@ MODULES = {
     "test_devicetree.py::test_the_line_goes_to_the_first_processor": LOADS,
     "test_devicetree.py::test_nobody_subscribes_to_forks": PROBES,
     "test_devicetree.py::test_the_source_leaves_in_the_middle_of_interrupts": LOADS,
-    "test_events.py::test_udev_runs_a_program_in_each_generation": "has udev in a small kernel",
     "test_events.py::test_the_device_says_whose_id_it_follows": LOADS,
     "test_events.py::test_who_looks_first_sees_what_nobody_was_told": FIRST_ID,
     "test_events.py::test_kernel_code_is_called_once_in_each_generation": PROBES,
@@ -119,6 +118,10 @@ WITHOUT = {
         "_by_each_route": PORT,
         "test_randomness.py::test_the_id_makes_clones_differ_and_so_do_the_instructions"
         "_for_random_numbers": PORT,
+    },
+    "INOTIFY_USER": {
+        "test_events.py::test_udev_runs_a_program_in_each_generation": "has udev, which wants more"
+        " of a kernel",
     },
     "PM": {"test_sleep.py": "suspends, which this kernel cannot"},
 }
