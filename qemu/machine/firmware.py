@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import overlay
-from vm import Machine, Spec
+from vm import HERE, Machine, Spec
 
 # Pages in the middle of the RAM that the guest's kernel is told to leave alone.
 RESERVED = 0x8000000
-MEMORY_SIZE = 256 << 20
+# In MiB. QEMU wants to be told twice.
+MEMORY_SIZE = max(256, HERE.memory)
 KEEP_OFF = f"memmap=64K${RESERVED:#x}"
 
 # iasl does not like the IDs that hypervisors use.
@@ -98,7 +99,7 @@ class Memory:
     @property
     def arguments(self) -> tuple[str, ...]:
         """QEMU's, to put the guest's memory there."""
-        backend = f"memory-backend-file,id=ram,size={MEMORY_SIZE},mem-path={self._file},share=on"
+        backend = f"memory-backend-file,id=ram,size={MEMORY_SIZE}M,mem-path={self._file},share=on"
         return ("-object", backend, "-machine", "memory-backend=ram")
 
     def write(self, vm: Machine, address: int, data: bytes) -> None:
@@ -123,6 +124,7 @@ def spec(
 ) -> Spec:
     """A machine with these devices instead of QEMU's own."""
     return Spec(
+        memory=f"{MEMORY_SIZE}M",
         append=f"{KEEP_OFF} {append}",
         extra=(*devices_table(devices, folder), *memory.arguments, *extra),
     )

@@ -19,6 +19,13 @@ DEVICE = f"/sys/bus/platform/devices/{NAME}"
 # Whether the guests' kernel has both drivers built in, as some of our own have.
 BUILT_IN = OPTIONS.get("SYSGENID") == "y"
 
+# Whether it lets modules tell those who have subscribed to forks, by add_vmfork_randomness().
+EXPORTS_FORKS = OPTIONS.get("VMGENID") == "m"
+
+# Takes the source away in the guest. Before the driver's folder has gone it cannot come back, and a
+# kernel with DEBUG_KOBJECT_RELEASE removes that after seconds.
+UNLOAD_SOURCE = f"rmmod sysgenid_vmgenid && while [ -e {DRIVER} ]; do sleep 0.1; done"
+
 
 def load(vm: Machine, source: bool = True, parameters: str = "") -> None:
     """Loads sysgenid.ko and, if wanted, its VMGENID source. Built in, both have been there."""
@@ -57,7 +64,21 @@ def load_source(vm: Machine) -> None:
 
 def unload_source(vm: Machine) -> None:
     """Takes the VMGENID source away; the counter stays."""
-    vm.sh("rmmod sysgenid_vmgenid")
+    vm.sh(UNLOAD_SOURCE)
+
+
+def unload(vm: Machine) -> None:
+    """Takes both away."""
+    vm.sh(f"{UNLOAD_SOURCE}; rmmod sysgenid")
+
+
+def forks(mode: str) -> int:
+    """How often those who have subscribed to forks are told of one.
+
+    Where it is bound, the kernel's own driver does that. Where it is not, a stock kernel lets
+    nobody else.
+    """
+    return int(mode == "observer" or EXPORTS_FORKS)
 
 
 def unbind(vm: Machine) -> None:

@@ -35,8 +35,8 @@ SETTINGS = {
     "bound, and the source comes and goes": f"unbind {modules.NAME}",
 }
 
-# Where the kernel has the means, one of so many allocations fails.
-FAILING = {"probability": 3, "interval": 1, "times": -1, "task-filter": "Y", "verbose": 0}
+# Where the kernel has the means, one of so many allocations fails. The last lets them.
+FAILING = {"verbose": 0, "task-filter": "Y", "interval": 1, "times": -1, "probability": 3}
 CAN_FAIL = "FAILSLAB" in OPTIONS
 
 # How long a clone goes on, in seconds, and how often all are quiet.

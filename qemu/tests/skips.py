@@ -126,6 +126,14 @@ WITHOUT = {
     "PM": {"test_sleep.py": "suspends, which this kernel cannot"},
 }
 
+# Of a kernel that exports add_vmfork_randomness()
+STAND_IN = "loads a module that stands in for a kernel like this one"
+EXPORTING = {
+    "test_events.py::test_the_kernels_own_subscribers_are_told_where_it_can_be_done": STAND_IN,
+    "test_events.py::test_the_kernels_own_subscribers_may_use_the_device": STAND_IN,
+    "test_events.py::test_the_kernels_own_subscribers_are_not_told_by_an_observer": STAND_IN,
+}
+
 # In brackets, as a parameter
 OBSERVERS = ("observer", "observing")
 NO_DRIVER = "observes beside a driver that this kernel has not got"
@@ -138,6 +146,8 @@ def _table() -> dict[str, str]:
         table |= OF_STOCK
     if HERE.slowness > 1:
         table |= OF_FAST
+    if modules.EXPORTS_FORKS:
+        table |= EXPORTING
     for option, skipped in WITHOUT.items():
         if option not in OPTIONS:
             table |= skipped

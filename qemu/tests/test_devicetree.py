@@ -70,7 +70,7 @@ def test_the_source_listens_as_long_as_it_is_there(guest: Machine, mode: str) ->
         assert guest.sh("cat /sys/class/misc/sysgenid/source") == f"{virt.name()}\n"
         assert modules.guid(guest) == ids.A
         assert guest.sh(f"cat {modules.DEVICE}/paddr") == f"{virt.ID:#x}\n"
-        guest.sh("rmmod sysgenid_vmgenid sysgenid")
+        modules.unload(guest)
         assert line(guest)[2] == others
         guest.sh(f"test ! -e {modules.DEVICE}/guid")
 
@@ -161,8 +161,8 @@ def test_a_device_can_be_unbound_and_bound(guest: Machine) -> None:
 def test_the_source_leaves_in_the_middle_of_interrupts(guest: Machine) -> None:
     modules.load(guest)
     guest.sh(
-        "(while test ! -e stop; do rmmod sysgenid_vmgenid; insmod /modules/sysgenid_vmgenid.ko;"
-        " echo turn; done) >turns 2>&1 &"
+        f"(while test ! -e stop; do {modules.UNLOAD_SOURCE};"
+        " insmod /modules/sysgenid_vmgenid.ko; echo turn; done) >turns 2>&1 &"
     )
     for number in range(1, 11):
         virt.change_id(guest, f"{number:08x}{ids.A[8:]}")

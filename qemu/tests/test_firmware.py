@@ -59,7 +59,7 @@ PRIVATE = ("beside other data", "in ordinary RAM")
 
 # Where nothing answers.
 HOLES = {
-    "of the PCI host bridge": Device("TEST0007", 0x20000000),
+    "of the PCI host bridge": Device("TEST0007", 0x60000000),
     "of the memory map": Device("TEST0008", 0xF000000000),
 }
 
@@ -150,7 +150,7 @@ class Guest:
 
     def start_over(self) -> None:
         """Loads both, with no device bound: page 1 may be that of any device again."""
-        self.vm.sh("rmmod sysgenid_vmgenid sysgenid")
+        modules.unload(self.vm)
         modules.load(self.vm)
         self.unbind_all()
 

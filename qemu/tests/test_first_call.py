@@ -110,7 +110,7 @@ def test_the_source_may_come_and_go_while_clones_arrive(tmp_path: Path) -> None:
         addresses = race.start(vm, setting)
         watchers = {role: modules.Watcher.start(vm, role) for role in ("read", "poll", "mmap")}
         vm.sh(
-            "while [ ! -e /tmp/stop ]; do rmmod sysgenid_vmgenid;"
+            f"while [ ! -e /tmp/stop ]; do {modules.UNLOAD_SOURCE};"
             " insmod /modules/sysgenid_vmgenid.ko; done >/tmp/unplug 2>&1 &"
         )
         snapshot = vm.snapshot(tmp_path / "snapshot-0")

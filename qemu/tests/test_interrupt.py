@@ -78,10 +78,10 @@ def test_the_source_listens_as_long_as_it_is_there(guest: Machine) -> None:
     for _ in range(3):
         modules.load(guest)
         assert line(guest)[1] == ["acpi", "sysgenid"]
-        assert f"hardware ID at 0xffff028; interrupt {line(guest)[0]}, shared\n" in guest.sh(
-            "dmesg"
-        )
-        guest.sh("rmmod sysgenid_vmgenid sysgenid")
+        paddr = guest.sh(f"cat {modules.DEVICE}/paddr").strip()
+        said = f"hardware ID at {paddr}; interrupt {line(guest)[0]}, shared\n"
+        assert said in guest.sh("dmesg")
+        modules.unload(guest)
         assert line(guest)[1] == ["acpi"]
 
 
@@ -128,8 +128,8 @@ def test_interrupts_of_others_are_not_claimed(guest: Machine) -> None:
 def test_the_source_leaves_in_the_middle_of_interrupts(guest: Machine) -> None:
     modules.load(guest)
     guest.sh(
-        "(while test ! -e stop; do rmmod sysgenid_vmgenid; insmod /modules/sysgenid_vmgenid.ko;"
-        " echo turn; done) >turns 2>&1 &"
+        f"(while test ! -e stop; do {modules.UNLOAD_SOURCE};"
+        " insmod /modules/sysgenid_vmgenid.ko; echo turn; done) >turns 2>&1 &"
     )
     while int(guest.sh("wc -l <turns")) < 20:
         guest.qmp("system_powerdown")
