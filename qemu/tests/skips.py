@@ -106,19 +106,17 @@ OF_FAST = {
 
 # Of kernels without something that others have
 PORT = "asks for a port of the Internet protocols, which this kernel has not got"
+BY_PORT = (
+    "clones_draw_nothing_of_the_same_on_any_processor_by_any_route",
+    "clones_without_a_driver_draw_the_same_on_each_processor_by_each_route",
+    "the_id_makes_clones_differ_and_so_do_the_instructions_for_random_numbers",
+)
 WITHOUT = {
     "ARCH_HAS_CC_PLATFORM": {
         "test_page.py::test_encrypted_memory_is_not_offered": "answers in place of the kernel"
         " what this one is never asked",
     },
-    "INET": {
-        "test_randomness.py::test_clones_draw_nothing_of_the_same_on_any_processor_by_any_route":
-            PORT,
-        "test_randomness.py::test_clones_without_a_driver_draw_the_same_on_each_processor"
-        "_by_each_route": PORT,
-        "test_randomness.py::test_the_id_makes_clones_differ_and_so_do_the_instructions"
-        "_for_random_numbers": PORT,
-    },
+    "INET": {f"test_randomness.py::test_{name}": PORT for name in BY_PORT},
     "INOTIFY_USER": {
         "test_events.py::test_udev_runs_a_program_in_each_generation": "has udev, which wants more"
         " of a kernel",
