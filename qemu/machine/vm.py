@@ -41,7 +41,7 @@ HERE = kernels.describe(RELEASE)
 KERNEL = CACHE / "kernel" / RELEASE / "vmlinuz"
 OPTIONS = kernels.options(KERNEL.parent / "build")
 INITRAMFS = CACHE / "guest" / RELEASE / "initramfs.cpio.gz"
-LOGS = CACHE / "log/guests"
+LOGS = CACHE / "log/guests" / RELEASE
 
 DEV_KVM = Path("/dev/kvm")
 KVM = ("-accel", "kvm", "-cpu", "host")

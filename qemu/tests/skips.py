@@ -105,6 +105,22 @@ OF_FAST = {
 }
 
 # Of kernels without something that others have
+TWO = "wants two processors, of which this kernel runs one"
+OF_TWO = {
+    "test_first_call.py": ("it_is_told_of_the_clone",),
+    "test_interrupt.py": (
+        "the_line_goes_to_the_first_processor_by_itself",
+        "one_interrupt_is_enough_to_move_the_line",
+        "what_an_administrator_has_chosen_stays",
+        "what_an_administrator_chooses_later_stays",
+        "clones_while_processors_come_and_go",
+    ),
+    "test_race.py": (
+        "clones_share_nothing_that_was_found_fit_for_use",
+        "the_processor_that_takes_the_interrupt_shares_nothing",
+        "a_draw_in_which_aws_lc_aborts_gives_nothing_and_the_next_thread_goes_on",
+    ),
+}
 PORT = "asks for a port of the Internet protocols, which this kernel has not got"
 BY_PORT = (
     "clones_draw_nothing_of_the_same_on_any_processor_by_any_route",
@@ -122,19 +138,28 @@ WITHOUT = {
         " of a kernel",
     },
     "PM": {"test_sleep.py": "suspends, which this kernel cannot"},
+    "SMP": {f"{file}::test_{name}": TWO for file, names in OF_TWO.items() for name in names},
 }
 
-# Of a kernel that exports add_vmfork_randomness()
-STAND_IN = "loads a module that stands in for a kernel like this one"
-EXPORTING = {
-    "test_events.py::test_the_kernels_own_subscribers_are_told_where_it_can_be_done": STAND_IN,
-    "test_events.py::test_the_kernels_own_subscribers_may_use_the_device": STAND_IN,
-    "test_events.py::test_the_kernels_own_subscribers_are_not_told_by_an_observer": STAND_IN,
-}
+# Of kernels in which the kernel's own driver is not built in
+STAND_IN = "loads a module that stands in for a kernel that exports what this one does anyway"
+NO_DRIVER = "is about the kernel's own driver, which this one has not got"
+STOOD_IN = (
+    "test_events.py::test_the_kernels_own_subscribers_are_told_where_it_can_be_done",
+    "test_events.py::test_the_kernels_own_subscribers_may_use_the_device",
+    "test_events.py::test_the_kernels_own_subscribers_are_not_told_by_an_observer",
+)
+BESIDE = (
+    "test_firmware.py::test_beside_the_kernels_driver",
+    "test_modules.py::test_the_source_observes_beside_the_kernels_own_driver",
+)
 
 # In brackets, as a parameter
-OBSERVERS = ("observer", "observing")
-NO_DRIVER = "observes beside a driver that this kernel has not got"
+OF_DRIVER = ("observer", "observing", "exported")
+TWO_PROCESSORS = "-of-2"
+
+
+_HAS_DRIVER = "VMGENID" in OPTIONS
 
 
 def _table() -> dict[str, str]:
@@ -144,8 +169,10 @@ def _table() -> dict[str, str]:
         table |= OF_STOCK
     if HERE.slowness > 1:
         table |= OF_FAST
-    if modules.EXPORTS_FORKS:
-        table |= EXPORTING
+    if OPTIONS.get("VMGENID") == "m":
+        table |= dict.fromkeys(STOOD_IN, STAND_IN)
+    elif not _HAS_DRIVER:
+        table |= dict.fromkeys(STOOD_IN + BESIDE, NO_DRIVER)
     for option, skipped in WITHOUT.items():
         if option not in OPTIONS:
             table |= skipped
@@ -153,13 +180,15 @@ def _table() -> dict[str, str]:
 
 
 _TABLE = _table()
-_HAS_DRIVER = "VMGENID" in OPTIONS
 
 
 def reason(test: str) -> str | None:
     """Why a test, FILE::NAME[PARAMETERS], is skipped, if it is."""
     file, _, name = test.partition("::")
     name, _, parameters = name.partition("[")
-    if not _HAS_DRIVER and any(word in parameters.rstrip("]").split("-") for word in OBSERVERS):
+    parameters = parameters.rstrip("]")
+    if not _HAS_DRIVER and any(word in parameters.split("-") for word in OF_DRIVER):
         return NO_DRIVER
+    if "SMP" not in OPTIONS and parameters.endswith(TWO_PROCESSORS):
+        return TWO
     return _TABLE.get(file) or _TABLE.get(f"{file}::{name}")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -50,8 +51,8 @@ def line(vm: Machine) -> tuple[int, list[str]]:
 
 def interrupts(vm: Machine) -> int:
     """How many system control interrupts there were."""
-    counts = vm.sh(f"grep '^ *{line(vm)[0]}:' /proc/interrupts").split()[1 : 1 + vm.spec.smp]
-    return sum(map(int, counts))
+    _, *counts = vm.sh(f"grep '^ *{line(vm)[0]}:' /proc/interrupts").split()
+    return sum(map(int, itertools.takewhile(str.isdigit, counts)))
 
 
 def affinity(vm: Machine, which: str = "smp") -> int:
