@@ -157,6 +157,8 @@ BESIDE = (
 # In brackets, as a parameter
 OF_DRIVER = ("observer", "observing", "exported")
 TWO_PROCESSORS = "-of-2"
+FOR_EVER = "calls itself for ever"
+LEAKS = "makes ACPICA leak what it has parsed of the method, which fails a guest of this kernel"
 
 
 _HAS_DRIVER = "VMGENID" in OPTIONS
@@ -191,4 +193,6 @@ def reason(test: str) -> str | None:
         return NO_DRIVER
     if "SMP" not in OPTIONS and parameters.endswith(TWO_PROCESSORS):
         return TWO
+    if "DEBUG_KMEMLEAK" in OPTIONS and parameters == FOR_EVER:
+        return LEAKS
     return _TABLE.get(file) or _TABLE.get(f"{file}::{name}")
