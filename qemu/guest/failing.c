@@ -541,7 +541,10 @@ static void before_notice(void)
 {
 	char id[34];
 
+	/* Nobody is outdated until somebody notices. */
 	trigger();
+	if (write(watcher, &generation, sizeof(generation)) < 0)
+		err(EXIT_FAILURE, "write()");
 	if (source_id < 0) {
 		source_id = open(SOURCE "id", O_WRONLY | O_CLOEXEC);
 		source_notify = open(SOURCE "notify", O_WRONLY | O_CLOEXEC);

@@ -15,12 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import overlay
-from vm import HERE, Machine, Spec
+from vm import Machine, Spec
 
 # Pages in the middle of the RAM that the guest's kernel is told to leave alone.
 RESERVED = 0x8000000
-# In MiB. QEMU wants to be told twice.
-MEMORY_SIZE = max(256, HERE.memory)
 KEEP_OFF = f"memmap=64K${RESERVED:#x}"
 
 # iasl does not like the IDs that hypervisors use.
@@ -98,8 +96,9 @@ class Memory:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """QEMU's, to put the guest's memory there."""
-        backend = f"memory-backend-file,id=ram,size={MEMORY_SIZE}M,mem-path={self._file},share=on"
+        """QEMU's, to put there the memory of a guest that has as much as any."""
+        size = f"{Spec().mebibytes}M"
+        backend = f"memory-backend-file,id=ram,size={size},mem-path={self._file},share=on"
         return ("-object", backend, "-machine", "memory-backend=ram")
 
     def write(self, vm: Machine, address: int, data: bytes) -> None:
@@ -124,7 +123,6 @@ def spec(
 ) -> Spec:
     """A machine with these devices instead of QEMU's own."""
     return Spec(
-        memory=f"{MEMORY_SIZE}M",
         append=f"{KEEP_OFF} {append}",
         extra=(*devices_table(devices, folder), *memory.arguments, *extra),
     )

@@ -70,7 +70,7 @@ def unload_source(vm: Machine) -> None:
 
 def unload(vm: Machine) -> None:
     """Takes both away."""
-    vm.sh(f"{UNLOAD_SOURCE}; rmmod sysgenid")
+    vm.sh(f"{UNLOAD_SOURCE} && rmmod sysgenid")
 
 
 def forks(mode: str) -> int:

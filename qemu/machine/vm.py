@@ -116,20 +116,22 @@ class Spec:
     accel: tuple[str, ...] | None = None
     nodes: str = ""
 
+    @property
+    def mebibytes(self) -> int:
+        """How much memory it has: `memory`, or what the kernel wants at least."""
+        return max(kernels.mebibytes(self.memory), HERE.memory)
+
     def arguments(self) -> list[str]:
         """QEMU's command line without the ports, which shell.py wants otherwise."""
         for file in (KERNEL, INITRAMFS):
             if not file.exists():
                 raise GuestError(f"{file} is missing: run `make guest` first")
-        memory = self.memory
-        if kernels.mebibytes(memory) < HERE.memory:
-            memory = f"{HERE.memory}M"
         qemu = "qemu-system-aarch64" if ARM64 else "qemu-system-x86_64"
         # The kernel's driver claims a device tree's memory, which hwid could not look at then.
         console = "console=ttyAMA0 iomem=relaxed" if ARM64 else "console=ttyS0"
         return [
             *(qemu, "-machine", self.machine, *(self.accel or accelerator())),
-            *("-smp", str(self.smp), "-m", memory),
+            *("-smp", str(self.smp), "-m", f"{self.mebibytes}M"),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
             *("-kernel", str(KERNEL), "-initrd", str(INITRAMFS)),
             *("-append", f"{console} {COMMAND_LINE} {self.append}"),

@@ -160,7 +160,6 @@ TWO_PROCESSORS = "-of-2"
 FOR_EVER = "calls itself for ever"
 LEAKS = "makes ACPICA leak what it has parsed of the method, which fails a guest of this kernel"
 
-
 _HAS_DRIVER = "VMGENID" in OPTIONS
 
 
@@ -171,7 +170,7 @@ def _table() -> dict[str, str]:
         table |= OF_STOCK
     if HERE.slowness > 1:
         table |= OF_FAST
-    if OPTIONS.get("VMGENID") == "m":
+    if modules.EXPORTS_FORKS:
         table |= dict.fromkeys(STOOD_IN, STAND_IN)
     elif not _HAS_DRIVER:
         table |= dict.fromkeys(STOOD_IN + BESIDE, NO_DRIVER)
