@@ -40,11 +40,11 @@ _COMPLAINTS = (
 _COMPLAINT = re.compile("|".join(_COMPLAINTS))
 
 # A data race, with the stacks of those who take part in it. The kernel has many of its own, and the
-# first functions of a stack say whose it is.
+# first functions of a stack say whose it is. On a console, lines end with "\r\n".
 _RACE_BEGINS = r"^.*\bBUG: KCSAN: "
-_RACE_ENDS = r"={50,}$"
+_RACE_ENDS = r"={50,}\r?$"
 _RACE = re.compile(rf"{_RACE_BEGINS}(?:.*\n)+?(?:.*{_RACE_ENDS}|\Z)", re.MULTILINE)
-_STACK_BEGINS = re.compile(r" on cpu \d+:$", re.MULTILINE)
+_STACK_BEGINS = re.compile(r" on cpu \d+:\r?$", re.MULTILINE)
 _OURS = re.compile(r" \[sysgenid\w*\]")
 FIRST = 4
 

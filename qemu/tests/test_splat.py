@@ -66,20 +66,28 @@ def race(*functions: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def test_a_race_is_found() -> None:
+END = pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["file", "console"])
+
+
+@END
+def test_a_race_is_found(end: str) -> None:
     ours = race("__wake_up_common", "__wake_up", "wake [sysgenid]", "do_syscall_64")
-    assert splat.find(f"before\n{ours}after\n") == [HEAD.format("__wake_up_common")]
+    log = f"before\n{ours}after\n".replace("\n", end)
+    assert splat.find(log) == [HEAD.format("__wake_up_common")]
 
 
-def test_a_race_of_the_kernels_own_is_not() -> None:
+@END
+def test_a_race_of_the_kernels_own_is_not(end: str) -> None:
     log = race("timerqueue_add", "do_syscall_64")
     log += race("a", "b", "c", "d", "wake [sysgenid]")
     oops = "[    1.0] Oops: Oops: 0002 [#1] SMP NOPTI"
-    assert splat.find(f"{log}{oops}\n{log}") == [oops]
+    assert splat.find(f"{log}{oops}\n{log}".replace("\n", end)) == [oops]
 
 
-def test_a_race_that_is_not_all_there_is_looked_at_later() -> None:
-    ours = race("wake [sysgenid]")
-    assert splat.finished(f"before\n{ours}after\n") == f"before\n{ours}after\n"
+@END
+def test_a_race_that_is_not_all_there_is_looked_at_later(end: str) -> None:
+    ours = race("wake [sysgenid]").replace("\n", end)
+    complete = f"before{end}{ours}after{end}"
+    assert splat.finished(complete) == complete
     begun = ours.rpartition("=" * 66)[0]
-    assert splat.finished(f"{ours}before\n{begun}") == f"{ours}before\n{LINE}\n"
+    assert splat.finished(f"{ours}before{end}{begun}") == f"{ours}before{end}{LINE}{end}"
