@@ -20,7 +20,7 @@ import pytest
 from conftest import Booted
 
 import modules
-from vm import RELEASE, GuestError, Machine, Spec
+from vm import HERE, RELEASE, GuestError, Machine, Spec
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("src", "rust", "include", "Kbuild", "qemu/guest/Makefile")
@@ -63,7 +63,7 @@ def watch_once(vm: Machine) -> None:
 def watch_at_the_same_time(vm: Machine) -> None:
     """Opens the device and closes it, on both processors again and again."""
     vm.sh("for n in 1 2; do (while :; do : 8<>/dev/sysgenid; done) & done")
-    for _ in range(10):
+    for _ in range(5 * HERE.slowness):
         time.sleep(2)
         vm.finish_log()
     vm.sh("kill $(jobs -p)", check=False)
@@ -196,7 +196,7 @@ DEFECTS = {
         "|scheduling while atomic",
     ),
 }
-HERE = {what: defect for what, defect in DEFECTS.items() if defect.kernel == RELEASE}
+PRESENT = {what: defect for what, defect in DEFECTS.items() if defect.kernel == RELEASE}
 MODULES = ("sysgenid", "sysgenid_vmgenid")
 
 
@@ -205,7 +205,7 @@ def params() -> list[object]:
     reason = "is for KERNEL={}".format
     skip = pytest.mark.skip
     return [
-        pytest.param(what, marks=() if what in HERE else skip(reason=reason(defect.kernel)))
+        pytest.param(what, marks=() if what in PRESENT else skip(reason=reason(defect.kernel)))
         for what, defect in DEFECTS.items()
     ]
 
@@ -242,7 +242,7 @@ def spec(folders: Callable[[str], Path]) -> Spec:
     folder = folders("defects")
     tree, built, files = folder / "tree", folder / "built", folder / "files"
     copy(tree)
-    for defect in HERE.values():
+    for defect in PRESENT.values():
         spoil(tree, defect)
     make = ("make", "-f", "qemu/guest/Makefile", f"RELEASE={RELEASE}", f"MODULES={built}")
     done = subprocess.run([*make, "modules"], cwd=tree, capture_output=True, text=True)
