@@ -3,11 +3,15 @@
 
 The programs run twice: with sysgenid.ko alone, and, as far as they do not
 load it themselves, with a source that observes a real VMGENID.
+
+Those that load it have a guest each: kernels that look for errors take seconds
+each time, which they sleep.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import ids
 import kselftest
@@ -61,20 +65,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("setting", "program"), map(marked, runs))
 
 
+def guests(setting: str) -> dict[str, list[str]]:
+    """The guests of a setting: what runs in each, one after the other."""
+    runnable = [program for program in programs(setting) if not hindrance(program)]
+    reloading = [program for program in runnable if kselftest.reloads(program)]
+    shared = [program for program in runnable if program not in reloading]
+    return {setting: shared} | {f"{setting}-{program}": [program] for program in reloading}
+
+
 @pytest.fixture(scope="module")
 def report(booted: Booted) -> Iterator[GetReport]:
     """Gives the report of a program in a setting, as soon as it is there."""
-    with (
-        booted.guest(Spec(), "kselftest-alone") as alone,
-        booted.guest(Spec(guid=ids.A), "kselftest-source") as source,
-    ):
-        modules.load(alone, source=False)
-        modules.load(source)
-        runs = {
-            setting: Run(vm, [p for p in programs(setting) if not hindrance(p)])
-            for setting, vm in zip(SETTINGS, (alone, source), strict=True)
-        }
-        yield lambda setting, program: runs[setting].report(program)
+    runs: dict[tuple[str, str], Run] = {}
+    with ExitStack() as stack:
+        for setting in SETTINGS:
+            has_source = setting == "source"
+            for guest, shared in guests(setting).items():
+                spec = Spec(guid=ids.A) if has_source else Spec()
+                vm = stack.enter_context(booted.guest(spec, f"kselftest-{guest}"))
+                modules.load(vm, source=has_source)
+                run = Run(vm, shared)
+                runs |= {(setting, program): run for program in shared}
+        yield lambda setting, program: runs[setting, program].report(program)
 
 
 def test_the_program_comes_to_its_end(report: GetReport, setting: str, program: str) -> None:
