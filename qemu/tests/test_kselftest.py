@@ -65,27 +65,34 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("setting", "program"), map(marked, runs))
 
 
-def guests(setting: str) -> dict[str, list[str]]:
-    """The guests of a setting: what runs in each, one after the other."""
-    runnable = [program for program in programs(setting) if not hindrance(program)]
-    reloading = [program for program in runnable if kselftest.reloads(program)]
-    shared = [program for program in runnable if program not in reloading]
-    return {setting: shared} | {f"{setting}-{program}": [program] for program in reloading}
+def guests(items: list[pytest.Item]) -> dict[tuple[str, str], list[str]]:
+    """What runs in each guest, one after the other, of the programs that these items are about.
+
+    Guests are told apart by a setting and the program that has one for itself, if so.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    cases = [item.callspec.params for item in items if isinstance(item, pytest.Function)]
+    for setting, program in dict.fromkeys((case["setting"], case["program"]) for case in cases):
+        if not hindrance(program):
+            own = program if kselftest.reloads(program) else ""
+            found.setdefault((setting, own), []).append(program)
+    return found
 
 
 @pytest.fixture(scope="module")
-def report(booted: Booted) -> Iterator[GetReport]:
+def report(booted: Booted, request: pytest.FixtureRequest) -> Iterator[GetReport]:
     """Gives the report of a program in a setting, as soon as it is there."""
     runs: dict[tuple[str, str], Run] = {}
+    items = [item for item in request.session.items if item.path == request.path]
     with ExitStack() as stack:
-        for setting in SETTINGS:
+        for (setting, own), together in guests(items).items():
             has_source = setting == "source"
-            for guest, shared in guests(setting).items():
-                spec = Spec(guid=ids.A) if has_source else Spec()
-                vm = stack.enter_context(booted.guest(spec, f"kselftest-{guest}"))
-                modules.load(vm, source=has_source)
-                run = Run(vm, shared)
-                runs |= {(setting, program): run for program in shared}
+            spec = Spec(guid=ids.A) if has_source else Spec()
+            name = "-".join(filter(None, ("kselftest", setting, own)))
+            vm = stack.enter_context(booted.guest(spec, name))
+            modules.load(vm, source=has_source)
+            run = Run(vm, together)
+            runs |= {(setting, program): run for program in together}
         yield lambda setting, program: runs[setting, program].report(program)
 
 
