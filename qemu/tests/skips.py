@@ -141,6 +141,20 @@ WITHOUT = {
     "SMP": {f"{file}::test_{name}": TWO for file, names in OF_TWO.items() for name in names},
 }
 
+# Of kernels whose C is instrumented by KCSAN
+WAKES = (
+    "suspends, and this kernel does not wake up: KCSAN looks at what belongs to a processor before"
+    " restore_processor_state() has told the processor where that is"
+)
+OF_KCSAN = {
+    f"test_sleep.py::test_{name}": WAKES
+    for name in (
+        "a_clone_of_a_suspended_guest",
+        "an_id_that_changes_in_a_suspended_guest",
+        "a_suspend_ends_wait_watchers",
+    )
+}
+
 # Of kernels in which the kernel's own driver is not built in
 STAND_IN = "loads a module that stands in for a kernel that exports what this one does anyway"
 NO_DRIVER = "is about the kernel's own driver, which this one has not got"
@@ -174,6 +188,8 @@ def _table() -> dict[str, str]:
         table |= dict.fromkeys(STOOD_IN, STAND_IN)
     elif not _HAS_DRIVER:
         table |= dict.fromkeys(STOOD_IN + BESIDE, NO_DRIVER)
+    if "KCSAN" in OPTIONS:
+        table |= OF_KCSAN
     for option, skipped in WITHOUT.items():
         if option not in OPTIONS:
             table |= skipped
