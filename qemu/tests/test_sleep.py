@@ -21,11 +21,11 @@ from firmware import RESERVED, Device, Memory
 from testmodules import Source
 
 import modules
-from vm import Machine, Snapshot, Spec
+from vm import HERE, Machine, Snapshot, Spec
 
 MODES = {"observer": "", "bound": modules.BOUND}
 OBSERVERS = range(2)
-SLEEP_TIME = 60.0
+SLEEP_TIME = 60.0 * HERE.slowness
 DISK_SIZE = 512 << 20
 
 
