@@ -26,6 +26,8 @@ from vm import HERE, Machine, Snapshot, Spec
 MODES = {"observer": "", "bound": modules.BOUND}
 OBSERVERS = range(2)
 SLEEP_TIME = 60.0 * HERE.slowness
+# A guest that is told to sleep has answered before it does.
+NOT_YET = f"sleep {0.2 * HERE.slowness}"
 DISK_SIZE = 512 << 20
 
 
@@ -53,7 +55,7 @@ def wait_for_status(vm: Machine, status: str) -> None:
 
 def suspend(vm: Machine) -> None:
     """Sends the guest to sleep, its memory kept. QEMU's next time ends at once."""
-    vm.sh("(sleep 0.2; echo mem >/sys/power/state) &")
+    vm.sh(f"({NOT_YET}; echo mem >/sys/power/state) &")
     wait_for_status(vm, "suspended")
 
 
@@ -157,7 +159,7 @@ def test_a_clone_of_a_hibernated_guest(
     with Machine.boot(spec, f"hibernate-{mode}") as vm:
         vm.sh("insmod /modules/virtio_blk.ko && mkswap /dev/vda && swapon /dev/vda")
         start(vm)
-        vm.sh("(sleep 0.2; echo disk >/sys/power/state) &")
+        vm.sh(f"({NOT_YET}; echo disk >/sys/power/state) &")
         wait_for_status(vm, "gone")
     # What is written to the disk goes elsewhere: a resume uses up what it resumes from.
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -166,7 +168,7 @@ def test_a_clone_of_a_hibernated_guest(
     for guid, generation in CLONES[mode].items():
         with Machine.boot(replace(spec, guid=guid), f"resume-{mode}") as vm:
             vm.sh("insmod /modules/virtio_blk.ko")
-            vm.sh("(sleep 0.2; cat /sys/block/vda/dev >/sys/power/resume) &")
+            vm.sh(f"({NOT_YET}; cat /sys/block/vda/dev >/sys/power/resume) &")
             wait_for_log(vm, "PM: hibernation: hibernation exit")
             assert seen(vm) == [[f"woke generation={generation}"]] * len(OBSERVERS)
             assert modules.status(vm).generation == generation
