@@ -101,8 +101,8 @@ def test_a_clone_is_noticed_by_taking_the_source_away(guest: Guest, mode: str, w
     assert guest.said()[-1] == "hardware ID changed, crng reseeded"
     # Where the kernel's function for that is exported, it does the same once more.
     times = 2 if mode == "bound" and modules.EXPORTS_FORKS else 1
-    told = [event for event in events(guest.vm) if event != mixed(ids.A)]
-    assert told == [mixed(ids.B), "reseed"] * times
+    told = [mixed(ids.B), "reseed"] * times
+    assert events(guest.vm) in (told, [mixed(ids.A), *told])
     for watcher in watchers:
         assert watcher.wait(guest.vm, "changed") == {"generation": 1}
     assert modules.status(guest.vm).generation == 1
