@@ -75,7 +75,8 @@ def fresh(booted: Booted, request: pytest.FixtureRequest) -> Callable[[Spec], Ma
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skips what the guests' kernel cannot run."""
     for item in items:
-        if reason := skips.reason(item.nodeid.rpartition("/")[2]):
+        # Of the node's ID, what is in brackets may have a slash too.
+        if reason := skips.reason(f"{item.path.name}::{item.name}"):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
