@@ -40,7 +40,7 @@ ARM64 = "-arm64" in RELEASE
 HERE = kernels.describe(RELEASE)
 KERNEL = CACHE / "kernel" / RELEASE / "vmlinuz"
 OPTIONS = kernels.options(KERNEL.parent / "build")
-INITRAMFS = CACHE / "guest" / RELEASE / "initramfs.cpio.gz"
+INITRAMFS = CACHE / "guest" / RELEASE / "initramfs.cpio"
 LOGS = CACHE / "log/guests" / RELEASE
 
 DEV_KVM = Path("/dev/kvm")
