@@ -84,11 +84,11 @@ class GuestHangs(GuestError):
 
 
 class BootFails(GuestError):
-    """The guest's kernel did not come as far as its first process."""
+    """The guest's kernel did not come as far as its first process, or complained before."""
 
 
 class BootedTwice(UserWarning):
-    """A guest's kernel hung or died while it booted, and got another chance."""
+    """A guest's kernel hung, died or complained while it booted, and got another chance."""
 
 
 class CommandFailed(Exception):
@@ -173,9 +173,11 @@ class Machine:
     def boot(cls, spec: Spec, name: str = "guest", timeout: float = BOOT_TIME) -> Machine:
         """Boots a machine and waits until it takes commands.
 
-        Under TCG a stock kernel hangs once in hundreds of boots, or dies of an
-        int3 while it patches itself, long before anything of ours runs. That
-        gets a second chance, and a warning.
+        Under TCG a stock kernel hangs once in hundreds of boots, dies of an
+        int3 while it patches itself, or finds the initramfs's pages in a bad
+        state, long before anything of ours runs. That gets a second chance,
+        and a warning. A kernel of our own may have drivers of ours in it, so
+        that what it complains of is an error.
         """
         try:
             return cls.boot_once(spec, name, timeout)
@@ -192,12 +194,20 @@ class Machine:
             try:
                 while vm._line(deadline, "it boots") != "ready":
                     pass
+                if not HERE.is_own:
+                    vm.check_log()
             except GuestError as error:
-                if FIRST_PROCESS in vm.log.read_text(errors="replace"):
+                if vm._booted_well():
                     raise
                 raise BootFails(str(error)) from None
             vm.check_log()
         return vm
+
+    def _booted_well(self) -> bool:
+        """Whether the kernel came to its first process, and had not complained until then."""
+        log = splat.relevant(self.log.read_text(errors="replace"))
+        lines = itertools.takewhile(lambda line: not splat.is_complaint(line), log.splitlines())
+        return any(FIRST_PROCESS in line for line in lines)
 
     def _spawn(
         self, extra: tuple[str, ...]

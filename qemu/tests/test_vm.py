@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import vm
-from vm import BootedTwice, CommandFailed, GuestError, Machine, Snapshot, Spec
+from vm import BootedTwice, BootFails, CommandFailed, GuestError, Machine, Snapshot, Spec
 
 
 @pytest.fixture
@@ -141,6 +141,14 @@ def test_a_kernel_that_does_not_boot_gets_a_second_chance(monkeypatch: pytest.Mo
         with Machine.boot(Spec(), "twice") as machine:
             assert machine.sh("echo alive") == "alive\n"
     assert len(specs) == 2
+
+
+def test_a_stock_kernel_that_complains_while_it_boots_has_not_booted() -> None:
+    # The kernel's log has its command line.
+    complains = Spec(append='bug="BUG: not really"')
+    with pytest.raises(GuestError, match="the guest's kernel complains: .*not really") as error:
+        Machine.boot_once(complains, "complains", timeout=vm.BOOT_TIME)
+    assert isinstance(error.value, BootFails) != vm.HERE.is_own
 
 
 def test_a_first_process_that_dies_gets_none(recwarn: pytest.WarningsRecorder) -> None:
