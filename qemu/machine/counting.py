@@ -20,7 +20,7 @@ from pathlib import Path
 
 import ged
 import modules
-from vm import CACHE, RELEASE, Machine, Spec
+from vm import CACHE, RELEASE, Boot, Machine, Spec
 
 # An instruction takes a nanosecond of the guest's time; idle time is skipped. The seed makes the
 # guest's random layout of its memory, and so the length of the kernel's hash chains, the same in
@@ -42,20 +42,24 @@ SCI = 9
 QUIET = 0.3
 
 
-def boot(mode: str, name: str, append: str = "") -> Machine:
+def boot(mode: str, name: str, *append: str, guest: Boot = Machine.boot) -> Machine:
     """Boots a machine with the modules loaded.
 
     `mode` is observer or bound for the source's two, none without a source, or peer for the
     device in C in place of ours.
     """
-    append = f"{APPEND} {append} {modules.BOUND if mode == 'bound' else ''}"
-    spec = Spec(guid=str(uuid.uuid4()), append=append, smp=1, accel=ACCEL)
-    vm = Machine.boot(spec, f"{name}-{mode}")
+    spec = Spec(guid=modules.ORIGINAL, append=_append(mode, *append), smp=1, accel=ACCEL)
+    vm = guest(spec, f"{name}-{mode}")
     if mode == "peer":
         modules.load_peer(vm)
     else:
         modules.load(vm, source=mode != "none")
     return vm
+
+
+def _append(mode: str, *more: str) -> str:
+    bound = (modules.BOUND,) if mode == "bound" else ()
+    return " ".join((APPEND, *bound, *more))
 
 
 def _figures(output: str) -> dict[str, int]:
@@ -88,7 +92,7 @@ def wakes(vm: Machine, cases: Iterable[tuple[str, int]]) -> Iterator[dict[str, i
         yield _figures(vm.sh(f"/guest/wake {way} {count}", timeout=300))
 
 
-def restores(mode: str, what: str, count: int) -> Iterator[int]:
+def restores(mode: str, what: str, count: int, guest: Boot = Machine.boot) -> Iterator[int]:
     """The instructions from a restore until something has happened, for so many restores.
 
     In mode kernel the modules are not there. Each restore starts from a snapshot of the one
@@ -96,7 +100,7 @@ def restores(mode: str, what: str, count: int) -> Iterator[int]:
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "snapshot")
-        with boot(mode, f"resume-{what}") as vm:
+        with boot(mode, f"resume-{what}", guest=guest) as vm:
             paddr = vm.sh(f"cat {modules.DEVICE}/paddr").strip()
             if mode == "kernel":
                 modules.unload_source(vm)
@@ -127,18 +131,18 @@ def _resumed(vm: Machine, timeout: float = 60.0) -> str:
     return match[1]
 
 
-def foreign_interrupt(mode: str, traced: bool) -> tuple[int, int]:
+def foreign_interrupt(mode: str, traced: bool, guest: Boot = Machine.boot) -> tuple[int, int]:
     """What the kernel does in a hard interrupt that announces nothing, tests/module/irq_cost.c.
 
     While the source listens to the interrupt's line, and when it has gone. The line is the SCI,
     which is shared, or one that can only be traced.
     """
-    append = f"{APPEND} {modules.BOUND if mode == 'bound' else ''}"
+    append = _append(mode)
     with tempfile.TemporaryDirectory() as folder:
-        spec = Spec(guid=str(uuid.uuid4()), append=append)
+        spec = Spec(guid=modules.ORIGINAL, append=append)
         if traced:
             spec = ged.spec(Path(folder), "pc", append=append)
-        with Machine.boot(replace(spec, smp=1, accel=ACCEL), f"interrupt-{mode}") as vm:
+        with guest(replace(spec, smp=1, accel=ACCEL), f"interrupt-{mode}") as vm:
             modules.load(vm)
             irq = ged.line(vm).irq if traced else SCI
             listening = _least_cost(vm, irq)
@@ -162,9 +166,9 @@ def _slabs(vm: Machine) -> dict[str, tuple[int, int]]:
     return {name: (int(active), int(size)) for name, active, _, size, *_ in lines}
 
 
-def descriptor_size(mode: str, path: str) -> dict[str, int]:
+def descriptor_size(mode: str, path: str, guest: Boot = Machine.boot) -> dict[str, int]:
     """The bytes that an open file of a device takes, by slab cache."""
-    with boot(mode, "hold", "slab_nomerge") as vm:
+    with boot(mode, "hold", "slab_nomerge", guest=guest) as vm:
         before = _slabs(vm)
         vm.sh(f"/guest/hold {path} {HELD} >/tmp/hold 2>&1 &")
         vm.wait_for("cat /tmp/hold", "^ready$")

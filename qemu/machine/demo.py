@@ -20,7 +20,6 @@ import modules
 from modules import Watcher
 from vm import CommandFailed, GuestError, Machine, Snapshot, Spec
 
-ORIGINAL = "11111111-c0de-4a5e-8d15-0123456789ab"
 CLONES = ("22222222-c0de-4a5e-8d15-0123456789ab", "33333333-c0de-4a5e-8d15-0123456789ab")
 
 
@@ -78,7 +77,7 @@ def look(vm: Machine, guid: str, event: str, users: Users, generation: int) -> C
 
 def look_at_original(vm: Machine, users: Users) -> Column:
     """What there is to see before the snapshot."""
-    column = look(vm, ORIGINAL, "ready", users, 0)
+    column = look(vm, modules.ORIGINAL, "ready", users, 0)
     column["outdated watchers"] = Shown(users.control.wait(vm, "ready")["outdated"], 0)
     return column
 
@@ -141,7 +140,7 @@ def take_snapshot(columns: dict[str, Column], path: Path) -> tuple[Snapshot, Use
     """Everything up to the snapshot."""
     with contextlib.ExitStack() as stack:
         with step("boot a guest with a VMGENID device"):
-            vm = stack.enter_context(Machine.boot(Spec(guid=ORIGINAL), "demo"))
+            vm = stack.enter_context(Machine.boot(Spec(guid=modules.ORIGINAL), "demo"))
         with step("load the modules, start a reader, a poller, a mapper and a control plane"):
             modules.load(vm)
             users = Users.start(vm)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import virt
 from vm import ARM64, OPTIONS, Machine
 
+# The ID of a guest that is booted, where any would do.
+ORIGINAL = "11111111-c0de-4a5e-8d15-0123456789ab"
+
 # Keeps the kernel's own VMGENID driver away, so that ours can bind (the name
 # of its init function is misspelt in the kernel).
 BOUND = "initcall_blacklist=vmgenid_plaform_driver_init"

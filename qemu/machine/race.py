@@ -27,7 +27,7 @@ from pathlib import Path
 import awslc
 import modules
 import overlay
-from vm import KVM, Machine, Snapshot, Spec, accelerator
+from vm import KVM, Boot, Machine, Snapshot, Spec, accelerator
 
 RECORD_SIZE = 2 << 20
 DRAW = struct.Struct("<QII")
@@ -79,15 +79,13 @@ class Setting:
         """What draws the numbers, in the guest."""
         return "/guest/race-awslc" if self.way == "awslc" else "/guest/race"
 
-    def spec(self, folder: Path) -> Spec:
-        """A machine for it; the folder keeps what it needs as long as it runs."""
-        spec = Spec(guid=str(uuid.uuid4()), append=self.append, smp=self.smp)
+    def spec(self) -> Spec:
+        """A machine for it."""
+        spec = Spec(guid=modules.ORIGINAL, append=self.append, smp=self.smp)
         if self.way != "awslc":
             return spec
-        program = folder / self.program.lstrip("/")
-        program.parent.mkdir(parents=True)
-        shutil.copy(awslc.build(), program)
-        return replace(spec, extra=overlay.arguments(folder), accel=self._accel())
+        _, extra = _files(self.program)
+        return replace(spec, extra=extra, accel=self._accel())
 
     def _accel(self) -> tuple[str, ...]:
         """The accelerator with the processor that is wanted.
@@ -101,6 +99,17 @@ class Setting:
         elif accelerator() != KVM:
             cpu += ",vendor=GenuineIntel"
         return (*accel, cpu)
+
+
+@functools.cache
+def _files(program: str) -> tuple[tempfile.TemporaryDirectory[str], tuple[str, ...]]:
+    """QEMU's arguments for a guest with AWS-LC's program, and what they name, as long as we run."""
+    folder = tempfile.TemporaryDirectory()
+    files = Path(folder.name, "files")
+    target = files / program.lstrip("/")
+    target.parent.mkdir(parents=True)
+    shutil.copy(awslc.build(), target)
+    return folder, overlay.arguments(files)
 
 
 def _settings() -> Iterator[Setting]:
@@ -313,14 +322,16 @@ def read_interrupts(vm: Machine) -> list[int]:
     return [int(word) for word in line.split()[1:] if word.isdigit()][: vm.spec.smp]
 
 
-def pairs(setting: Setting, count: int, turns: int = TURNS) -> Iterator[Pair]:
+def pairs(
+    setting: Setting, count: int, turns: int = TURNS, guest: Boot = Machine.boot
+) -> Iterator[Pair]:
     """Takes so many snapshots in the middle of one race, and clones each twice.
 
     The second clone of a pair goes on, and gives the next snapshot.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "snapshot")
-        with Machine.boot(setting.spec(Path(folder, "files")), f"race-{setting.name}") as vm:
+        with guest(setting.spec(), f"race-{setting.name}") as vm:
             addresses = start(vm, setting)
             before = read_interrupts(vm)
             snapshot = vm.snapshot(path)

@@ -21,7 +21,7 @@ import socket
 import subprocess
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -144,6 +144,10 @@ class Spec:
             nodes = virt.node() if self.guid else self.nodes
             return virt.arguments(nodes, self.guid, self.smp, self.memory)
         return ("-device", f"vmgenid,guid={self.guid}") if self.guid else ()
+
+
+# How a guest comes about from what it is made of and a name, as by Machine.boot.
+type Boot = Callable[[Spec, str], Machine]
 
 
 class Machine:

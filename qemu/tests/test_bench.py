@@ -11,6 +11,7 @@ import pytest
 import bench
 import counting
 import modules
+from conftest import Booted
 
 TRIGGERS = [f"trigger, {count} tracked" for count in (1, 10, 100, 1000, 10_000)]
 
@@ -56,9 +57,9 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def runs() -> list[Run]:
-    """Of two guests, the second with the device in C first."""
-    with counting.boot("observer", "bench") as vm:
+def runs(booted: Booted) -> list[Run]:
+    """Of two guests, the second booted anew, and with the device in C first."""
+    with counting.boot("observer", "bench", guest=booted.guest) as vm:
         ours = counting.uses(vm)
         counting.replace_by_peer(vm)
         one = Run(ours, counting.uses(vm))
@@ -107,9 +108,9 @@ def test_a_trigger_does_not_take_longer_for_idle_descriptors(runs: list[Run]) ->
     assert len({runs[0].ours[name] for name in TRIGGERS}) == 1
 
 
-def test_waking_is_measured() -> None:
+def test_waking_is_measured(booted: Booted) -> None:
     cases = [(way, count) for way in bench.WAYS for count in (1, 10)]
-    with counting.boot("observer", "wake") as vm:
+    with counting.boot("observer", "wake", guest=booted.guest) as vm:
         results = [list(counting.wakes(vm, cases))]
         counting.replace_by_peer(vm)
         results.append(list(counting.wakes(vm, cases)))
@@ -122,23 +123,23 @@ def test_waking_is_measured() -> None:
 
 
 @pytest.mark.parametrize(("mode", "traced"), [("observer", False), ("bound", True)])
-def test_interrupts_of_others_cost_little_more(mode: str, traced: bool) -> None:
-    listening, alone = counting.foreign_interrupt(mode, traced)
+def test_interrupts_of_others_cost_little_more(booted: Booted, mode: str, traced: bool) -> None:
+    listening, alone = counting.foreign_interrupt(mode, traced, booted.guest)
     assert 0 < listening - alone <= MOST_FOREIGN
 
 
-def test_the_mapped_counter_changes_within_the_interrupt() -> None:
-    assert max(counting.restores("observer", "page", 3)) <= MOST_PAGE
+def test_the_mapped_counter_changes_within_the_interrupt(booted: Booted) -> None:
+    assert max(counting.restores("observer", "page", 3, booted.guest)) <= MOST_PAGE
 
 
-def test_a_restore_is_measured() -> None:
-    (figure,) = counting.restores("bound", "watchers", 1)
+def test_a_restore_is_measured(booted: Booted) -> None:
+    (figure,) = counting.restores("bound", "watchers", 1, booted.guest)
     assert figure > 0
 
 
-def test_sizes_are_measured() -> None:
+def test_sizes_are_measured(booted: Booted) -> None:
     for mode in ("none", "peer"):
-        assert counting.descriptor_size(mode, "/dev/sysgenid")["filp"] > 0
+        assert counting.descriptor_size(mode, "/dev/sysgenid", booted.guest)["filp"] > 0
     for module in (*counting.MODULES, counting.PEER):
         assert counting.module_sizes(module)[".text"] > 0
 

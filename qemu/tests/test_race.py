@@ -11,6 +11,7 @@ import pytest
 import clones
 import race
 from clones import Outcome, Row
+from conftest import Booted
 from race import Clone, Draw, Pair, Setting, Times
 
 PAIRS = 2
@@ -23,43 +24,50 @@ NO_TIME = Times([0.0, 0.0], [0.0, 0.0])
 
 @pytest.mark.parametrize("way", ["call", "page"])
 @pytest.mark.parametrize("mode", ["observer", "bound"])
-def test_clones_share_nothing_that_was_found_fit_for_use(mode: str, way: str) -> None:
-    for pair in race.pairs(Setting(mode, way), PAIRS, TURNS):
+def test_clones_share_nothing_that_was_found_fit_for_use(
+    booted: Booted, mode: str, way: str
+) -> None:
+    for pair in race.pairs(Setting(mode, way), PAIRS, TURNS, booted.guest):
         assert min(len(pair.one.all_kept()), len(pair.two.all_kept())) > TURNS
         assert pair.shared == 0
         assert pair.stale == 0
 
 
 @pytest.mark.parametrize(("way", "smp"), [("getrandom", 2), ("awslc", 2), ("awslc", 1)])
-def test_clones_of_the_stock_kernel_do_share(way: str, smp: int) -> None:
+def test_clones_of_the_stock_kernel_do_share(booted: Booted, way: str, smp: int) -> None:
     # Or the tests here would show nothing. A single pair may be lucky.
-    assert any(pair.shared for pair in race.pairs(Setting("kernel", way, smp), 10, TURNS))
+    pairs = race.pairs(Setting("kernel", way, smp), 10, TURNS, booted.guest)
+    assert any(pair.shared for pair in pairs)
 
 
 @pytest.mark.parametrize("way", ["getrandom", "word", "awslc"])
 @pytest.mark.parametrize("mode", ["observer", "bound"])
-def test_one_processor_shares_nothing(mode: str, way: str) -> None:
+def test_one_processor_shares_nothing(booted: Booted, mode: str, way: str) -> None:
     # The interrupt is there before the first instruction.
-    for pair in race.pairs(Setting(mode, way, smp=1), PAIRS, TURNS):
+    for pair in race.pairs(Setting(mode, way, smp=1), PAIRS, TURNS, booted.guest):
         assert pair.shared == 0
 
 
 @pytest.mark.parametrize(("mode", "way"), [("observer", "getrandom"), ("bound", "awslc")])
-def test_the_processor_that_takes_the_interrupt_shares_nothing(mode: str, way: str) -> None:
+def test_the_processor_that_takes_the_interrupt_shares_nothing(
+    booted: Booted, mode: str, way: str
+) -> None:
     # Of two, what the other one shares depends on the host.
-    for pair in race.pairs(Setting(mode, way), PAIRS, TURNS):
+    for pair in race.pairs(Setting(mode, way), PAIRS, TURNS, booted.guest):
         (cpu,) = (cpu for cpu, count in enumerate(pair.interrupts) if count)
         assert not pair.two.kept(cpu) & pair.one.all_kept()
 
 
-def test_aws_lc_does_without_the_modules_where_there_is_rdrand() -> None:
+def test_aws_lc_does_without_the_modules_where_there_is_rdrand(booted: Booted) -> None:
     # Which is why the other tests take that away.
-    for pair in race.pairs(Setting("kernel", "awslc", rdrand=True), PAIRS, TURNS):
+    for pair in race.pairs(Setting("kernel", "awslc", rdrand=True), PAIRS, TURNS, booted.guest):
         assert pair.shared == 0
 
 
-def test_a_draw_in_which_aws_lc_aborts_gives_nothing_and_the_next_thread_goes_on() -> None:
-    pairs = list(race.pairs(Setting("observer", "awslc"), PAIRS, TURNS))
+def test_a_draw_in_which_aws_lc_aborts_gives_nothing_and_the_next_thread_goes_on(
+    booted: Booted,
+) -> None:
+    pairs = list(race.pairs(Setting("observer", "awslc"), PAIRS, TURNS, booted.guest))
     assert sum(pair.discarded for pair in pairs) > 0
     for clone in (clone for pair in pairs for clone in (pair.one, pair.two)):
         assert [len(draws) for draws in clone.drawn] == [TURNS] * 2

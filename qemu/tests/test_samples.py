@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import ids
@@ -81,8 +82,8 @@ def names(vm: Machine, prefix: str) -> set[str]:
     }
 
 
-def test_clones_take_names_of_their_own(tmp_path: Path) -> None:
-    with Machine.boot(Spec(guid=ids.A), "samples") as machine:
+def test_clones_take_names_of_their_own(fresh: Callable[[Spec], Machine], tmp_path: Path) -> None:
+    with fresh(Spec(guid=ids.A)) as machine:
         modules.load(machine)
         prefix = start(machine)
         snapshot = machine.snapshot(tmp_path / "snapshot")
@@ -93,8 +94,10 @@ def test_clones_take_names_of_their_own(tmp_path: Path) -> None:
         assert len(names(one, prefix) | names(two, prefix)) == 6
 
 
-def test_the_control_plane_says_who_has_not_adjusted(tmp_path: Path) -> None:
-    with Machine.boot(Spec(guid=ids.A), "outdated") as machine:
+def test_the_control_plane_says_who_has_not_adjusted(
+    fresh: Callable[[Spec], Machine], tmp_path: Path
+) -> None:
+    with fresh(Spec(guid=ids.A)) as machine:
         modules.load(machine)
         machine.sh("sleep 1000 8<>/dev/sysgenid &")
         snapshot = machine.snapshot(tmp_path / "snapshot")
@@ -104,9 +107,9 @@ def test_the_control_plane_says_who_has_not_adjusted(tmp_path: Path) -> None:
             vm.sh("/samples/control")
 
 
-def test_a_library_holds_up_nobody(tmp_path: Path) -> None:
+def test_a_library_holds_up_nobody(fresh: Callable[[Spec], Machine], tmp_path: Path) -> None:
     """Also where everybody who opens the device is a watcher."""
-    with Machine.boot(Spec(guid=ids.A), "track") as machine:
+    with fresh(Spec(guid=ids.A)) as machine:
         modules.load(machine, parameters="track=2")
         machine.sh("/samples/library >library 2>&1 & sleep 1000 8</dev/sysgenid &")
         machine.wait_for("cat library", "^[0-9a-f]{16}-")
@@ -141,8 +144,8 @@ def test_a_library_in_cpp(tmp_path: Path) -> None:
     assert len(prefixes) == 2
 
 
-def test_the_module_hears_of_the_clone(tmp_path: Path) -> None:
-    with Machine.boot(Spec(guid=ids.A), "notifier") as machine:
+def test_the_module_hears_of_the_clone(fresh: Callable[[Spec], Machine], tmp_path: Path) -> None:
+    with fresh(Spec(guid=ids.A)) as machine:
         modules.load(machine)
         machine.sh("insmod /modules/notifier.ko")
         said = machine.wait_for("dmesg", r"notifier: session (\w{16})").group(1)
