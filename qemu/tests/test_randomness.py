@@ -20,7 +20,7 @@ import pytest
 from conftest import Booted
 from firmware import RESERVED, Device, Memory
 from testmodules import digits, insmod
-from tracing import TRACING, add_probes, events, mixed, trace
+from tracing import TRACING, add_probes, events, everything, mixed, trace
 
 import modules
 from vm import Machine, Snapshot, Spec, accelerator
@@ -94,7 +94,7 @@ def test_a_change_is_mixed_in_and_reseeds_before_anybody_sees_it(
         vm.wait_for("dmesg", "hardware ID changed, crng reseeded")
         reseeds = [mixed(ids.B), "reseed", "reseeded generation=0"]
         again = told(mode, mixed(ids.B), "reseed", "reseeded generation=1")
-        assert events(vm) == reseeds + again
+        assert events(vm) == reseeds + again, everything(vm)
         vm.sh(f"echo >{TRACING}/trace; /guest/random reseed")
         assert events(vm, BY_PROGRAM) == ["reseed", "reseeded generation=1"]
 

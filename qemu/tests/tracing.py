@@ -56,9 +56,13 @@ def add_probes(vm: Machine, *probes: str) -> None:
 
 
 def trace(vm: Machine) -> None:
-    """Starts to trace what reaches the generator."""
+    """Starts to trace what reaches the generator.
+
+    Whoever reads the trace while it is written may miss events (Documentation/trace/ftrace.rst),
+    and each process that comes or goes writes one. So nothing is written meanwhile.
+    """
     vm.sh(f"mount -t tracefs tracefs {TRACING}")
-    vm.sh(f"echo 1 >{TRACING}/options/stacktrace; echo 0 >{TRACING}/options/context-info")
+    vm.sh(f"cd {TRACING}/options && echo 1 | tee pause-on-trace stacktrace && echo 0 >context-info")
     add_probes(vm, *PROBES)
 
 
@@ -72,6 +76,11 @@ def events(vm: Machine, by: str = OURS) -> list[str]:
         elif caller := re.fullmatch(r" => (\S+).*", line):
             found[-1].callers.append(caller[1].split(".")[0])
     return [str(event) for event in found if event.is_by(by)]
+
+
+def everything(vm: Machine) -> str:
+    """All that was traced, and how often each probe was hit or missed, to be shown."""
+    return vm.sh(f"cd {TRACING} && cat trace kprobe_profile per_cpu/cpu*/stats")
 
 
 def mixed(guid: str) -> str:
