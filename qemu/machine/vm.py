@@ -198,20 +198,18 @@ class Machine:
             try:
                 while vm._line(deadline, "it boots") != "ready":
                     pass
-                if not HERE.is_own:
-                    vm.check_log()
+                vm.check_log()
             except GuestError as error:
-                if vm._booted_well():
+                if vm._has_booted():
                     raise
                 raise BootFails(str(error)) from None
-            vm.check_log()
         return vm
 
-    def _booted_well(self) -> bool:
-        """Whether the kernel came to its first process, and had not complained until then."""
-        log = splat.relevant(self.log.read_text(errors="replace"))
-        lines = itertools.takewhile(lambda line: not splat.is_complaint(line), log.splitlines())
-        return any(FIRST_PROCESS in line for line in lines)
+    def _has_booted(self) -> bool:
+        """Whether the kernel came to its first process; a stock one without a complaint."""
+        log = splat.relevant(self.log.read_text(errors="replace")).splitlines()
+        good = itertools.takewhile(lambda line: not splat.is_complaint(line), log)
+        return any(FIRST_PROCESS in line for line in (log if HERE.is_own else good))
 
     def _spawn(
         self, extra: tuple[str, ...]
